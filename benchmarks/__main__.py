@@ -1,0 +1,108 @@
+"""Runs the rows, prints the table, and writes it where a full run is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import machine, report
+from benchmarks.files import Files
+from benchmarks.load_generator import make_load_generator
+from benchmarks.rounds import Row, RowResult, run_row
+from benchmarks.rows.catalogue import all_rows
+from benchmarks.settings import Settings
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+#: Rounds, and seconds that are counted and seconds that are not, of each slice.
+FULL = (7, 2.0, 0.5)
+QUICK = (2, 0.4, 0.1)
+
+
+def main() -> int:
+    """Runs what the command line asks for.
+
+    Returns:
+        0; 1 where something did its work wrongly or ours could not run, since the table then says nothing.
+    """
+    arguments = _parse()
+    rows = _chosen(all_rows(), arguments.only)
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory:
+        settings = _settings(arguments, Path(directory))
+        results = [run_row(row, settings, _progress) for row in rows]
+        page = report.render(results, _heading(settings))
+    print(page)
+    output = arguments.output or (None if arguments.quick or arguments.only else RESULTS)
+    if output:
+        output.write_text(page)
+    return _exit_status(results)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short slices, two rounds, under two minutes")
+    parser.add_argument(
+        "--only", metavar="NAME", help="only the rows whose name begins with NAME, such as echo, idle-5000, actor"
+    )
+    parser.add_argument("--rounds", type=_positive, help="rounds (default: 7, quick: 2)")
+    parser.add_argument("--python", default=sys.executable, metavar="PATH", help="a Python without the GIL")
+    parser.add_argument("--output", type=Path, help="where to write the table (default: RESULTS.md, full runs only)")
+    return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
+
+
+def _chosen(rows: Sequence[Row], wanted: str | None) -> list[Row]:
+    chosen = [row for row in rows if row.name.startswith(wanted or "")]
+    if not chosen:
+        sys.exit(f"no row's name begins with {wanted!r}; there are: {', '.join(row.name for row in rows)}")
+    return chosen
+
+
+def _settings(arguments: argparse.Namespace, directory: Path) -> Settings:
+    rounds, seconds, warmup = QUICK if arguments.quick else FULL
+    return Settings(
+        rounds=arguments.rounds or rounds,
+        seconds=seconds,
+        warmup=warmup,
+        load=make_load_generator(directory),
+        files=Files(directory),
+        free_threaded_python=arguments.python,
+    )
+
+
+def _heading(settings: Settings) -> list[str]:
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return [
+        f"Date: {today}",
+        *machine.description(),
+        f"Rounds: {settings.rounds}, slices of {settings.seconds:g} s after {settings.warmup:g} s of warm-up",
+        f"Load generator: {settings.load.description}",
+    ]
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _exit_status(results: Sequence[RowResult]) -> int:
+    wrong = [why for result in results for why in result.wrong.values()]
+    absent = [result.row.title for result in results if result.row.contenders[0].name in result.unavailable]
+    for line in report.missed(results):
+        _progress(f"target missed: {line}")
+    for line in wrong:
+        _progress(f"FAILED: {line}")
+    return 1 if wrong or absent else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Echo over TCP and TLS, kept connections and new ones; and sending a large file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+
+from benchmarks.failures import WrongResultError
+from benchmarks.files import LARGE_FILE_SIZE
+from benchmarks.rounds import Contender, Metric, Row, Slice
+from benchmarks.server_process import ServerProcess
+from benchmarks.settings import Settings
+
+#: Connections kept open at a time.
+CONNECTION_COUNTS = (1, 50, 500)
+
+#: Clients that connect, echo and close at the same time.
+CONCURRENT_CLIENTS = 50
+
+TLS_CONNECTIONS = 50
+MEGABYTE = 1_000_000
+
+OURS, PROTOCOL, STREAMS, THREADING = "thousand_island", "asyncio.Protocol", "asyncio streams", "ThreadingTCPServer"
+UVLOOP = "asyncio.Protocol on uvloop"
+
+
+def rows() -> list[Row]:
+    """All rows of this file."""
+    echoes = [_echo_row(connections) for connections in CONNECTION_COUNTS]
+    return [*echoes, _connect_row(), _tls_echo_row(), _tls_handshake_row(), _sendfile_row()]
+
+
+def _echo_row(connections: int) -> Row:
+    contenders = [
+        Contender(OURS, _load("thousand_island", "echo", connections)),
+        Contender(PROTOCOL, _load("asyncio-protocol", "echo", connections)),
+        Contender(STREAMS, _load("asyncio-streams", "echo", connections)),
+        Contender(THREADING, _load("threading-tcp", "echo", connections)),
+        *_uvloop(connections),
+    ]
+    threading_target = {1: 1.0, 50: 1.5, 500: 4.0}[connections]
+    targets = {PROTOCOL: 1.0, STREAMS: 1.5, THREADING: threading_target}
+    title = f"echo 64 B, {connections} connection{'s' if connections > 1 else ''}"
+    metrics = [Metric("rate", "requests/s", targets=targets), *_latencies(targets)]
+    return Row(f"echo-{connections}", title, contenders, metrics)
+
+
+def _uvloop(connections: int) -> list[Contender]:
+    if importlib.util.find_spec("uvloop") is None:
+        return []
+    return [Contender(UVLOOP, _load("uvloop-protocol", "echo", connections))]
+
+
+def _latencies(targets: Mapping[str, float]) -> list[Metric]:
+    return [Metric("p50", "ms p50", "lower"), Metric("p99", "ms p99", "lower", targets)]
+
+
+def _connect_row() -> Row:
+    contenders = [
+        Contender(OURS, _load("thousand_island", "connect", CONCURRENT_CLIENTS)),
+        Contender(PROTOCOL, _load("asyncio-protocol", "connect", CONCURRENT_CLIENTS)),
+        Contender(THREADING, _load("threading-tcp", "connect", CONCURRENT_CLIENTS)),
+    ]
+    metrics = [Metric("rate", "connections/s", targets={PROTOCOL: 1.0, THREADING: 4.0})]
+    note = f"{CONCURRENT_CLIENTS} clients, each again and again: connect, one echo of 64 bytes, close."
+    return Row("connect", "connect, echo, close", contenders, metrics, note=note)
+
+
+def _tls_echo_row() -> Row:
+    metrics = [Metric("rate", "requests/s", targets={PROTOCOL: 2.0}), *_latencies({})]
+    contenders = _tls_contenders("tls-echo")
+    return Row("tls-echo", f"TLS echo 64 B, {TLS_CONNECTIONS} connections", contenders, metrics)
+
+
+def _tls_handshake_row() -> Row:
+    metrics = [Metric("rate", "handshakes/s", targets={PROTOCOL: 1.0})]
+    note = "Full TLS 1.3 handshakes, no resumption, RSA certificate of 2048 bits, one echo each."
+    return Row("tls-handshake", "TLS connect, echo, close", _tls_contenders("tls-connect"), metrics, note=note)
+
+
+def _tls_contenders(mode: str) -> list[Contender]:
+    return [
+        Contender(OURS, _load("thousand_island-tls", mode, TLS_CONNECTIONS)),
+        Contender(PROTOCOL, _load("asyncio-protocol-tls", mode, TLS_CONNECTIONS)),
+    ]
+
+
+def _sendfile_row() -> Row:
+    contenders = [
+        Contender(OURS, _download("thousand_island-sendfile")),
+        Contender("bare os.sendfile loop", _download("sendfile-loop")),
+    ]
+    metrics = [Metric("throughput", "MB/s", targets={"bare os.sendfile loop": 0.95})]
+    note = "One client at a time, from connect to the last byte; the client compares what it reads with the file."
+    return Row("sendfile", "sendfile 256 MB", contenders, metrics, note=note)
+
+
+def _load(server: str, mode: str, connections: int) -> Slice:
+    def work(settings: Settings) -> Mapping[str, float]:
+        with ServerProcess(server, _certificate(server, settings)) as process:
+            settings.load.send_forerunners(process.port, tls=server.endswith("-tls"))
+            return settings.load.run(mode, process.port, connections, settings.seconds, settings.warmup)
+
+    return work
+
+
+def _certificate(server: str, settings: Settings) -> Sequence[str]:
+    return ["--certificate", str(settings.files.certificate())] if server.endswith("-tls") else []
+
+
+def _download(server: str) -> Slice:
+    def work(settings: Settings) -> Mapping[str, float]:
+        path = settings.files.large_file()
+        with ServerProcess(server, ["--large-file", str(path)]) as process:
+            figures = settings.load.run("download", process.port, 1, settings.seconds, settings.warmup)
+        if figures["shortest"] != LARGE_FILE_SIZE:
+            raise WrongResultError(f"a download brought {figures['shortest']:.0f} of {LARGE_FILE_SIZE} bytes")
+        return {"throughput": LARGE_FILE_SIZE / MEGABYTE / (figures["p50"] / 1_000), "load_cpu": figures["load_cpu"]}
+
+    return work

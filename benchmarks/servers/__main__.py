@@ -1,0 +1,41 @@
+"""Starts one server by name and runs it until the process is ended."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from benchmarks.servers.options import Options, raise_descriptor_limit
+
+#: Where each server is. Only the one asked for is imported, so that no process carries the weight of the others.
+SERVERS = {
+    "thousand_island": "thousand_island_servers:echo",
+    "thousand_island-tls": "thousand_island_servers:echo_tls",
+    "thousand_island-sendfile": "thousand_island_servers:sendfile",
+    "thousand_island-disturbed": "thousand_island_servers:echo_disturbed",
+    "thousand_island-busy": "thousand_island_servers:echo_busy",
+    "asyncio-protocol": "asyncio_servers:protocol",
+    "asyncio-protocol-tls": "asyncio_servers:protocol_tls",
+    "asyncio-streams": "asyncio_servers:streams",
+    "uvloop-protocol": "asyncio_servers:uvloop_protocol",
+    "threading-tcp": "threading_server:threading_tcp",
+    "sendfile-loop": "sendfile_loop:sendfile_loop",
+}
+
+
+def main() -> None:
+    """Reads the name and the files from the command line and serves."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.servers", description=__doc__)
+    parser.add_argument("name", choices=sorted(SERVERS))
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--large-file", type=Path)
+    arguments = parser.parse_args()
+    raise_descriptor_limit()
+    module, _, function = SERVERS[arguments.name].partition(":")
+    serve = getattr(importlib.import_module(f"benchmarks.servers.{module}"), function)
+    serve(Options(arguments.certificate, arguments.large_file))
+
+
+if __name__ == "__main__":
+    main()

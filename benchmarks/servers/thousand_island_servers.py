@@ -1,0 +1,104 @@
+"""Thousand Island itself, with its defaults."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+import thousand_island
+from benchmarks.servers.options import Options, announce
+from thousand_island import Close, Continue, Handler, Socket
+
+#: Seconds for which a disturbing callback sleeps or computes.
+DISTURBANCE = 1.0
+
+#: Rounds of the loop that makes one request of the CPU-bound server cost a few tenths of a millisecond.
+BUSY_ROUNDS = 10_000
+
+
+class Echo(Handler):
+    """Sends back what it is given."""
+
+    def handle_data(self, data: bytes, socket: Socket, state: Any) -> Continue:
+        """Echoes."""
+        socket.send(data)
+        return Continue(state)
+
+
+class DisturbedEcho(Handler):
+    """Echoes, but sleeps or computes for a second first when the data begins with that word."""
+
+    def handle_data(self, data: bytes, socket: Socket, state: Any) -> Continue:
+        """Echoes, at once or after the disturbance that was asked for."""
+        if data.startswith(b"sleep"):
+            time.sleep(DISTURBANCE)
+        elif data.startswith(b"compute"):
+            _compute()
+        socket.send(data)
+        return Continue(state)
+
+
+class BusyEcho(Handler):
+    """Computes a little before each echo."""
+
+    def handle_data(self, data: bytes, socket: Socket, state: Any) -> Continue:
+        """Computes, then echoes."""
+        total = 0
+        for number in range(BUSY_ROUNDS):
+            total += number
+        socket.send(data)
+        return Continue(state)
+
+
+class SendFile(Handler):
+    """Answers any request with the large file."""
+
+    def handle_data(self, data: bytes, socket: Socket, state: Any) -> Close:
+        """Sends the whole file and closes."""
+        socket.sendfile(state, 0, 0)
+        return Close(state)
+
+
+def _compute() -> None:
+    deadline = time.monotonic() + DISTURBANCE
+    while time.monotonic() < deadline:
+        pass
+
+
+def _serve(handler: type[Handler], **options: Any) -> None:
+    transport_options = {"ip": "loopback", **options.pop("transport_options", {})}
+    server = thousand_island.start_link(port=0, handler_module=handler, transport_options=transport_options, **options)
+    announce(thousand_island.listener_info(server)[1])
+    while True:
+        signal.pause()
+
+
+def echo(_options: Options) -> None:
+    """The plain echo server."""
+    _serve(Echo)
+
+
+def echo_disturbed(_options: Options) -> None:
+    """The echo server of the fairness rows."""
+    _serve(DisturbedEcho)
+
+
+def echo_busy(_options: Options) -> None:
+    """The CPU-bound echo server of the processors rows."""
+    _serve(BusyEcho)
+
+
+def echo_tls(options: Options) -> None:
+    """The echo server over TLS."""
+    pem = str(options.certificate)
+    _serve(
+        Echo,
+        transport_module=thousand_island.transports.SSL,
+        transport_options={"certfile": pem, "keyfile": pem},
+    )
+
+
+def sendfile(options: Options) -> None:
+    """The file server."""
+    _serve(SendFile, handler_options=str(options.large_file))

@@ -1,0 +1,43 @@
+"""Foreign threads: those the runtime did not start (the main thread, a web framework's).
+
+The first call that needs a pid adopts the thread: it gets a process that traps exits and ends with ``"normal"`` when
+the thread does. A foreign thread is never struck; what kills its process takes effect in its next call of the library.
+"""
+
+from __future__ import annotations
+
+from supervision.process_table import Process
+from supervision.signals import end
+from supervision.threads import ThreadRecord, current
+
+__all__ = ["this_process"]
+
+
+class _Leave:
+    """Kept in the thread's record; ends the process when the thread ends and its thread-local storage is dropped."""
+
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def __del__(self) -> None:
+        end(self.process, "normal")
+
+
+def this_process() -> Process:
+    """The process that the calling thread runs, adopting the thread if it runs none."""
+    record = current.record
+    process = record.process
+    if process is None or (process.dead and record.adopted is not None and record.adopted.process is process):
+        return _adopt(record)
+    return process
+
+
+def _adopt(record: ThreadRecord) -> Process:
+    process = Process("foreign", None, None)
+    process.running.acquire()  # held by the thread whenever it does not wait in ``receive``
+    process.trap_exit = True
+    record.process = process
+    record.adopted = _Leave(process)
+    return process

@@ -1,0 +1,144 @@
+"""Local names of processes, and what can be named as the destination of a message.
+
+Owns the table of names. A name belongs to at most one live process and a process has at most one name.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final, Protocol, runtime_checkable
+
+from supervision.errors import AlreadyRegistered, BadArgument, BadType, NoProcess
+from supervision.process_table import Pid, Process
+
+__all__ = ["Via", "ViaName", "check_name", "find", "is_via", "register", "registered_names", "release", "resolve", "unregister"]
+
+
+@runtime_checkable
+class Via(Protocol):
+    """A name that somebody else keeps, such as a Registry.
+
+    Counterpart: ``{via, Module, Name}``.
+    """
+
+    def register_name(self, pid: Pid) -> Any:
+        """Give the name to ``pid``; raises AlreadyRegistered if it is taken."""
+
+    def unregister_name(self) -> Any:
+        """Take the name back."""
+
+    def whereis_name(self) -> Pid | None:
+        """Return who has the name."""
+
+
+# Guards both the table and ``Process.name``. A leaf: nothing is taken under it.
+_lock: Final = threading.Lock()
+_names: dict[str, Process] = {}
+
+EXPECTED: Final = "a non-empty string or a via (an object with register_name, unregister_name and whereis_name)"
+
+
+class ViaName:
+    """A name that a process has by a via; given back when it ends."""
+
+    __slots__ = ("via",)
+
+    def __init__(self, via: Via) -> None:
+        self.via = via
+
+    def owner_died(self, process: Process, reason: Any) -> None:
+        """Take the name back."""
+        self.via.unregister_name()
+
+
+def is_via(value: Any) -> bool:
+    """Whether ``value`` is a via."""
+    return isinstance(value, Via) and not isinstance(value, type)
+
+
+def check_name(value: Any) -> Any:
+    """Return ``value`` if it can name a process.
+
+    Raises:
+        BadType, BadArgument: it cannot.
+    """
+    if isinstance(value, str) and not value:
+        raise BadArgument(f"name must be {EXPECTED}, got ''")
+    if not isinstance(value, str) and not is_via(value):
+        raise BadType(f"name must be {EXPECTED}, got {value!r}")
+    return value
+
+
+def register(name: str, process: Process) -> None:
+    """Give ``name`` to ``process``.
+
+    Raises:
+        AlreadyRegistered: the name belongs to a live process, or the process has a name.
+        NoProcess: the process is dead.
+    """
+    with _lock:
+        holder = _names.get(name)
+        if holder is not None and not holder.dead:
+            raise AlreadyRegistered(holder.pid, name)
+        if process.name is not None:
+            raise AlreadyRegistered(process.pid, process.name)
+        if process.dead:  # ``dead`` is set before ``release`` takes the lock, so a dead process keeps no name
+            raise NoProcess(process.pid)
+        _names[name] = process
+        process.name = name
+
+
+def unregister(name: str) -> None:
+    """Take ``name`` back.
+
+    Raises:
+        NoProcess: nobody has it.
+    """
+    with _lock:
+        process = _names.pop(name, None)
+        if process is None:
+            raise NoProcess(name)
+        process.name = None
+
+
+def release(process: Process) -> None:
+    """Take the name of a dead process back."""
+    with _lock:
+        if process.name is not None and _names.get(process.name) is process:
+            del _names[process.name]
+
+
+def registered_names() -> list[str]:
+    """All local names."""
+    with _lock:
+        return list(_names)
+
+
+def find(dest: Any) -> Process | None:
+    """Return the process behind a pid, a name or a via; None for a name that nobody has.
+
+    Raises:
+        BadType: ``dest`` is none of these.
+    """
+    if isinstance(dest, Pid):
+        return dest._process
+    if isinstance(dest, str):
+        # A single read, which needs no lock; the answer may be out of date at once in any case.
+        return _names.get(dest)
+    if is_via(dest):
+        pid = dest.whereis_name()
+        return None if pid is None else find(pid)
+    raise BadType(f"the destination must be a Pid, {EXPECTED}, got {dest!r}")
+
+
+def resolve(dest: Any) -> Process:
+    """Return the process behind ``dest``, which may be dead if it is a pid.
+
+    Raises:
+        NoProcess: nobody has that name.
+        BadType: ``dest`` is no destination.
+    """
+    process = find(dest)
+    if process is None:
+        raise NoProcess(dest)
+    return process

@@ -1,0 +1,492 @@
+"""Processes: spawning, messages, links, monitors, exit signals, names and timers.
+
+Counterpart: Elixir's ``Process`` and the process functions of ``Kernel``. Every function may be called from any
+thread; those that need a pid of their own adopt a foreign one.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from supervision import mailbox, names, signals
+from supervision.arguments import a_callable, boolean, milliseconds
+from supervision.errors import BadArgument, BadType, Killed, NoProcess
+from supervision.foreign import this_process
+from supervision.messages import INFINITY, Down
+from supervision.process_table import Pid, Process, Ref, live_processes
+from supervision.scheduler import deliver, notify, scheduler
+from supervision.threads import current, library_call
+from supervision.timers import Timer
+from supervision.trampoline import FunctionBody
+from supervision.waits import Wait, deadline_after, wait_for
+
+__all__ = [
+    "Pid",
+    "ProcessInfo",
+    "Ref",
+    "TimerRef",
+    "cancel_timer",
+    "demonitor",
+    "exit",
+    "get_label",
+    "info",
+    "is_alive",
+    "link",
+    "monitor",
+    "pids",
+    "read_timer",
+    "receive",
+    "register",
+    "registered",
+    "self",
+    "send",
+    "send_after",
+    "set_label",
+    "sleep",
+    "spawn",
+    "spawn_link",
+    "spawn_monitor",
+    "trap_exit",
+    "unlink",
+    "unregister",
+    "whereis",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """A snapshot of one process.
+
+    Attributes:
+        status: ``"running"`` (a thread runs it), ``"waiting"`` (it waits for mail) or ``"suspended"``.
+        current_function: what it runs, as text.
+        message_queue_len: messages it has not taken.
+    """
+
+    pid: Pid
+    label: Any
+    name: Any
+    links: tuple[Pid, ...]
+    monitors: tuple[Pid, ...]
+    monitored_by: tuple[Pid, ...]
+    message_queue_len: int
+    status: str
+    current_function: str
+    trap_exit: bool
+    ancestors: tuple[Pid, ...]
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        """The registered names: one or none."""
+        return () if self.name is None else (self.name,)
+
+
+class TimerRef:
+    """What ``send_after`` returns. Opaque."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+
+
+def self() -> Pid:
+    """Returns the pid of the calling process; a foreign thread is adopted.
+
+    Counterpart: ``erlang:self/0``.
+    """
+    return this_process().pid
+
+
+@library_call
+def spawn(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pid:
+    """Starts a process that runs ``fn(*args, **kwargs)`` and exits with ``"normal"`` when it returns.
+
+    The function runs on a worker's thread and may block, in ``receive`` and elsewhere.
+
+    Counterpart: ``erlang:spawn/3``.
+    """
+    process = _new(fn, args, kwargs)
+    _launch(process)
+    return process.pid
+
+
+@library_call
+def spawn_link(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pid:
+    """Starts a process like ``spawn`` and links it to the caller, before it runs.
+
+    Counterpart: ``erlang:spawn_link/3``.
+    """
+    me = this_process()
+    process = _new(fn, args, kwargs)
+    signals.link(me, process)
+    _launch(process)
+    return process.pid
+
+
+@library_call
+def spawn_monitor(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Pid, Ref]:
+    """Starts a process like ``spawn`` and monitors it, before it runs.
+
+    Counterpart: ``erlang:spawn_monitor/3``.
+    """
+    me = this_process()
+    process = _new(fn, args, kwargs)
+    ref = signals.monitor(me, process, process.pid)
+    _launch(process)
+    return process.pid, ref
+
+
+def _new(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Process:
+    a_callable("fn", fn)
+    process = Process("process", FunctionBody(fn, args, kwargs), contextvars.copy_context())
+    creator = current.record.process
+    if creator is not None:
+        process.ancestors = (creator.pid, *creator.ancestors)
+    process.label = getattr(fn, "__qualname__", None)
+    return process
+
+
+def _launch(process: Process) -> None:
+    process.queued.acquire()
+    scheduler.enqueue(process)
+
+
+def send(dest: Any, message: Any) -> Any:
+    """Puts ``message`` into the mailbox of ``dest``, and returns it. Never blocks.
+
+    Args:
+        dest: a pid (a dead one is silently accepted), a registered name, or a via.
+        message: anything.
+
+    Raises:
+        NoProcess: nobody has that name.
+
+    Counterpart: ``erlang:send/2``.
+    """
+    target = dest._process if type(dest) is Pid else names.resolve(dest)
+    record = current.record
+    process = record.exposed
+    # ``library_call`` written out: sending is the commonest thing of all.
+    if process is None:
+        deliver(target, message)
+        return message
+    record.exposed = None
+    if process.dead:
+        raise Killed
+    deliver(target, message)
+    record.exposed = process
+    if process.dead:
+        raise Killed
+    return message
+
+
+@library_call
+def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
+    """Takes the first message that matches out of the caller's mailbox, waiting for one if need be.
+
+    Args:
+        match: a type, a tuple of types, a predicate, or None for any message. The others stay, in their order.
+        timeout: milliseconds, or INFINITY; 0 looks without waiting.
+
+    Raises:
+        ReceiveTimeout: none came in time.
+
+    Counterpart: ``receive … after``.
+    """
+    milliseconds("timeout", timeout)
+    return mailbox.receive(this_process(), current.record, match, timeout)
+
+
+@library_call
+def link(pid: Pid) -> None:
+    """Links the caller and ``pid``: when one ends the other gets its exit signal. A second link changes nothing.
+
+    Raises:
+        NoProcess: it is dead and the caller does not trap exits; a caller that does gets ``Exit(pid, "noproc")``.
+
+    Counterpart: ``erlang:link/1``.
+    """
+    target = _process_of(pid)
+    me = this_process()
+    if signals.link(me, target):
+        return
+    if not me.trap_exit:
+        raise NoProcess(pid)
+    signals.exit_signal(pid, me, "noproc")
+
+
+@library_call
+def unlink(pid: Pid) -> None:
+    """Removes the link between the caller and ``pid``, if there is one.
+
+    Counterpart: ``erlang:unlink/1``.
+    """
+    signals.unlink(this_process(), _process_of(pid))
+
+
+@library_call
+def monitor(dest: Any) -> Ref:
+    """Monitors a process: when it ends the caller gets one ``Down(ref, pid, reason)``; at once if it is gone.
+
+    Args:
+        dest: a pid, a registered name (which ``Down.pid`` then shows) or a via.
+
+    Counterpart: ``erlang:monitor/2``.
+    """
+    target = names.find(dest)
+    return signals.monitor(this_process(), target, dest)
+
+
+@library_call
+def demonitor(ref: Ref, *, flush: bool = False) -> bool:
+    """Ends a monitor of the caller.
+
+    Args:
+        ref: what ``monitor`` returned.
+        flush: also remove its Down from the mailbox if it is there.
+
+    Returns:
+        Whether this prevented a Down; False: it is in the mailbox already, or there was none to come.
+
+    Counterpart: ``erlang:demonitor/2`` with ``info``.
+    """
+    if not isinstance(ref, Ref):
+        raise BadType(f"ref must be a Ref, got {ref!r}")
+    me = this_process()
+    prevented = signals.demonitor(me, ref)
+    if flush and not prevented:
+        mailbox.flush(me, lambda message: isinstance(message, Down) and message.ref is ref)
+    return prevented
+
+
+@library_call
+def exit(pid: Pid, reason: Any) -> None:
+    """Sends an exit signal. ``"kill"`` cannot be trapped, and others see ``"killed"``.
+
+    A process that dies of it is dead for everybody before this returns; one that traps exits gets
+    ``Exit(sender, reason)``; ``"normal"`` is ignored by other processes that do not trap.
+
+    Counterpart: ``erlang:exit/2``.
+    """
+    signals.exit_signal(this_process().pid, _process_of(pid), reason)
+
+
+@library_call
+def trap_exit(enabled: bool) -> bool:
+    """Sets whether exit signals reach the caller as ``Exit`` messages, and returns what it was.
+
+    Counterpart: ``process_flag(trap_exit, Boolean)``.
+    """
+    boolean("trap_exit", enabled)
+    me = this_process()
+    with me.lock:
+        before, me.trap_exit = me.trap_exit, enabled
+    return before
+
+
+def is_alive(pid: Pid) -> bool:
+    """Returns whether ``pid`` has not ended.
+
+    Counterpart: ``erlang:is_process_alive/1``.
+    """
+    return not _process_of(pid).dead
+
+
+@library_call
+def info(pid: Pid) -> ProcessInfo | None:
+    """Returns a snapshot of a process, or None if it is dead.
+
+    Counterpart: ``Process.info/1``.
+    """
+    process = _process_of(pid)
+    with process.lock:
+        if process.dead:
+            return None
+        return ProcessInfo(
+            pid=pid,
+            label=process.label,
+            name=process.name,
+            links=tuple(peer.pid for peer in process.links or ()),
+            monitors=tuple(target.pid for target in list((process.monitors or {}).values())),
+            monitored_by=tuple(_watching(process)),
+            message_queue_len=process.queue_length(),
+            status=_status(process),
+            current_function=_current_function(process),
+            trap_exit=process.trap_exit,
+            ancestors=process.ancestors,
+        )
+
+
+def _watching(process: Process) -> list[Pid]:
+    watchers = list((process.monitored_by or {}).values())
+    return [watcher.watcher.pid for watcher in watchers if isinstance(watcher, signals.ProcessMonitor)]
+
+
+def _status(process: Process) -> str:
+    if process.suspended:
+        return "suspended"
+    return "running" if process.running.locked() and process.wait is None else "waiting"
+
+
+def _current_function(process: Process) -> str:
+    body = process.body
+    if isinstance(body, FunctionBody):
+        return getattr(body.function, "__qualname__", repr(body.function))
+    return type(body).__qualname__ if body is not None else process.kind
+
+
+def pids() -> list[Pid]:
+    """Returns all live processes, adopted threads included.
+
+    Counterpart: ``erlang:processes/0``.
+    """
+    return list(live_processes)
+
+
+@library_call
+def register(name: str, pid: Pid) -> None:
+    """Gives ``pid`` a local name.
+
+    Raises:
+        AlreadyRegistered: the name is taken, or the process has one.
+        NoProcess: the process is dead.
+
+    Counterpart: ``erlang:register/2``.
+    """
+    if not isinstance(name, str):
+        raise BadType(f"name must be a non-empty string, got {name!r}")
+    names.register(names.check_name(name), _process_of(pid))
+
+
+@library_call
+def unregister(name: str) -> None:
+    """Takes a local name back.
+
+    Raises:
+        NoProcess: nobody has it.
+
+    Counterpart: ``erlang:unregister/1``.
+    """
+    names.unregister(name)
+
+
+@library_call
+def whereis(dest: Any) -> Pid | None:
+    """Returns the pid behind a pid, a name or a via; None if there is none or it is dead.
+
+    Counterpart: ``GenServer.whereis/1``.
+    """
+    process = names.find(dest)
+    return None if process is None or process.dead else process.pid
+
+
+@library_call
+def registered() -> list[str]:
+    """Returns all local names.
+
+    Counterpart: ``erlang:registered/0``.
+    """
+    return names.registered_names()
+
+
+@library_call
+def set_label(label: Any) -> None:
+    """Sets the label of the caller, shown by reports and introspection.
+
+    Counterpart: ``Process.set_label/1``.
+    """
+    this_process().label = label
+
+
+def get_label(pid: Pid) -> Any:
+    """Returns the label of a process; None if it has none or is dead.
+
+    Counterpart: ``Process.info(pid, :label)``.
+    """
+    process = _process_of(pid)
+    return None if process.dead else process.label
+
+
+@library_call
+def send_after(dest: Any, message: Any, milliseconds_: int) -> TimerRef:
+    """Sends ``message`` to ``dest`` after so many milliseconds, also if the caller has ended by then.
+
+    Args:
+        dest: a pid or a via; or a name, which is looked up when the timer fires.
+        message: anything.
+        milliseconds_: a whole number.
+
+    Counterpart: ``erlang:send_after/3``.
+    """
+    milliseconds("milliseconds", milliseconds_, infinity=False)
+    if not isinstance(dest, str):
+        names.find(dest)
+    timer = Timer(time.monotonic() + milliseconds_ / 1000, _send_late, (dest, message))
+    scheduler.add_timer(timer)
+    return TimerRef(timer)
+
+
+def _send_late(argument: tuple[Any, Any]) -> None:
+    dest, message = argument
+    target = names.find(dest)
+    if target is not None:
+        deliver(target, message)
+
+
+@library_call
+def cancel_timer(ref: TimerRef) -> int | None:
+    """Cancels a timer.
+
+    Returns:
+        The milliseconds that were left, or None if it had fired or been cancelled.
+
+    Counterpart: ``erlang:cancel_timer/1``.
+    """
+    timer = _timer_of(ref)
+    return _left(timer) if scheduler.timers.cancel(timer) else None
+
+
+@library_call
+def read_timer(ref: TimerRef) -> int | None:
+    """Returns the milliseconds left, or None if the timer has fired or been cancelled.
+
+    Counterpart: ``erlang:read_timer/1``.
+    """
+    timer = _timer_of(ref)
+    return _left(timer) if scheduler.timers.is_pending(timer) else None
+
+
+def _left(timer: Timer) -> int:
+    return max(0, round((timer.deadline - time.monotonic()) * 1000))
+
+
+def _timer_of(ref: TimerRef) -> Timer:
+    if not isinstance(ref, TimerRef):
+        raise BadType(f"ref must be a TimerRef, got {ref!r}")
+    return ref._timer
+
+
+@library_call
+def sleep(milliseconds_: float) -> None:
+    """Waits, without holding up any other process.
+
+    Args:
+        milliseconds_: a whole number, or INFINITY.
+
+    Counterpart: ``Process.sleep/1``.
+    """
+    milliseconds("milliseconds", milliseconds_)
+    record = current.record
+    # Ends by its deadline or the death of the caller; nobody else knows of this Wait.
+    wait_for(Wait(record), record, this_process(), deadline_after(milliseconds_))
+
+
+def _process_of(pid: Any) -> Process:
+    if not isinstance(pid, Pid):
+        raise BadType(f"expected a Pid, got {pid!r}")
+    return pid._process

@@ -1,0 +1,183 @@
+"""What a process is: its pid, its record, and the table of all that live.
+
+Owns the record's fields and says who may write each. Knows nothing of how a process is run (``scheduler``), how
+signals travel (``signals``) or what a message means (``actor``).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from supervision.threads import ThreadRecord
+    from supervision.waits import Wait
+
+__all__ = ["Body", "Owned", "Pid", "Process", "Ref", "Watcher", "live_processes", "quarantined"]
+
+# ``next`` of an itertools.count is one C call and hands out every number once, with the GIL and without it.
+_numbers: Final = itertools.count(1)
+_references: Final = itertools.count(1)
+
+
+class Pid:
+    """The address of a process. Opaque, hashable, equal only to itself, never reused.
+
+    Counterpart: a pid.
+    """
+
+    __slots__ = ("__weakref__", "_number", "_process")
+
+    def __init__(self, process: Process) -> None:
+        self._number = next(_numbers)
+        self._process = process
+
+    def __repr__(self) -> str:
+        label = self._process.label
+        named = self._process.name
+        suffix = f" {named}" if named is not None else f" {label}" if label is not None else ""
+        return f"<Pid {self._number}{suffix}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Pid is meaningful only in the operating-system process that made it; it cannot be pickled")
+
+
+class Ref:
+    """A unique reference, equal only to itself.
+
+    Counterpart: ``erlang:make_ref/0``.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self) -> None:
+        self._number = next(_references)
+
+    def __repr__(self) -> str:
+        return f"<Ref {self._number}>"
+
+
+class Watcher(Protocol):
+    """Whoever is told, once, that a process is gone."""
+
+    def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
+        """Hear of the death. Runs on the thread that ends the process, under the process's lock: never blocks.
+
+        Returns:
+            The process that got mail by it and must be notified, if any.
+        """
+
+
+class Owned(Protocol):
+    """Something that must not outlive the process that owns it: a socket, a registry key."""
+
+    def owner_died(self, process: Process, reason: Any) -> None:
+        """Release it. Runs on the thread that ends the process, before links and monitors fire."""
+
+
+class Body(Protocol):
+    """What a process does with a slice of time."""
+
+    def step(self, process: Process, record: ThreadRecord) -> None:
+        """Work on what has arrived; never raises."""
+
+
+class Process:
+    """The record of one process.
+
+    Three locks, always taken in this order and never two of one kind except two ``lock`` by ascending pid number:
+
+    * ``queued``, a test-and-set flag: taken by whoever puts the process on the run queue, dropped by whoever pops it.
+    * ``running``, a test-and-set flag: held by the one thread that runs the process, or on its behalf. A thread that
+      waits in ``receive`` has dropped it and left its parker in ``parked``.
+    * ``lock``: guards ``dead``, ``exit_reason``, ``trap_exit``, ``links``, ``monitors``, ``monitored_by``, ``owned``
+      and ``wait``. Held for a few instructions; no user code runs under it.
+
+    The other fields are written by the creator before the process is first scheduled, or by the holder of ``running``.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "ancestors",
+        "body",
+        "carrier",
+        "context",
+        "crash",
+        "dead",
+        "exit_reason",
+        "kind",
+        "label",
+        "links",
+        "lock",
+        "mailbox",
+        "monitored_by",
+        "monitors",
+        "name",
+        "owned",
+        "parent",
+        "parked",
+        "pid",
+        "queued",
+        "running",
+        "skipped",
+        "struck",
+        "suspended",
+        "system",
+        "trap_exit",
+        "wait",
+    )
+
+    def __init__(self, kind: str, body: Body | None, context: contextvars.Context | None) -> None:
+        self.kind = kind
+        self.body = body
+        self.context = context
+        self.pid = Pid.__new__(Pid)
+        self.ancestors: tuple[Pid, ...] = ()
+        self.parent: Pid | None = None  # who started it by ``start_link``; its EXIT is an order to end
+        self.label: Any = None
+        self.name: Any = None
+        self.mailbox: deque[Any] = deque()
+        self.system: deque[Any] | None = None
+        self.skipped: list[Any] | None = None
+        self.suspended = False
+        self.queued = threading.Lock()
+        self.running = threading.Lock()
+        self.lock = threading.Lock()
+        self.dead = False
+        self.exit_reason: Any = None
+        self.trap_exit = False
+        self.links: dict[Process, None] | None = None
+        self.monitors: dict[Any, Process] | None = None
+        self.monitored_by: dict[Any, Watcher] | None = None
+        self.owned: dict[Owned, None] | None = None
+        self.wait: Wait | None = None
+        self.parked: Any = None
+        self.carrier: ThreadRecord | None = None
+        self.struck = False
+        self.crash: Any = None
+        Pid.__init__(self.pid, self)
+        live_processes[self.pid] = self
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid!r} {self.kind}>"
+
+    def has_mail(self) -> bool:
+        """Whether a slice would find something to do."""
+        if self.system:
+            return True
+        return bool(self.mailbox) and not self.suspended
+
+    def queue_length(self) -> int:
+        """The number of messages that have not been taken, a snapshot."""
+        skipped = self.skipped
+        return len(self.mailbox) + (len(skipped) if skipped else 0)
+
+
+# Single dict operations are atomic with the GIL and lock the dict without it; readers copy with ``list(...)``.
+live_processes: dict[Pid, Process] = {}
+
+# Dead processes whose thread had not come back when they died.
+quarantined: dict[Process, ThreadRecord] = {}

@@ -1,0 +1,251 @@
+"""The scheduler: which process runs next, and on which thread.
+
+Owns the run queue, the slices and what a worker does when there is nothing to run. The two flags that every process
+carries, and why no wake-up is lost:
+
+* ``queued`` is taken by whoever puts the process on the run queue and dropped by whoever pops it.
+* ``running`` is taken by whoever runs the process and dropped after the slice.
+* A sender first appends to the mailbox and then looks at the flags. A runner first drops ``running`` and then looks
+  at the mailbox. A popper first drops ``queued`` and then takes ``running``.
+
+So if the sender finds ``running`` held, the runner has yet to look and finds the message; if it finds ``queued`` held,
+the popper has yet to take ``running``, and either runs the process or finds a runner that has yet to look. Both flags
+are real locks taken with ``acquire(False)``, and the mailbox is a deque, whose append and length are ordered with the
+flags on every build; docs/runtime.md has the argument in full.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any, Final
+
+from supervision.poller import Poller, Ready, dispatch, new_poller
+from supervision.process_table import Process, quarantined
+from supervision.processors import Processors
+from supervision.threads import GIL_ENABLED, ThreadRecord
+from supervision.timers import Timer, Timers
+from supervision.watchdog import Watchdog
+
+__all__ = ["DEFAULT_MAX_THREADS", "Scheduler", "bury", "deliver", "notify", "scheduler"]
+
+DEFAULT_MAX_THREADS: Final = 10_000
+
+# Slices between two looks at the events and timers while the run queue is never empty. With slices of some tens of
+# microseconds new readiness waits about a millisecond at most; each look is one system call.
+LOOK_EVERY: Final = 64
+
+
+class Scheduler:
+    """The run queue and the workers' loop. One per operating-system process (``scheduler``)."""
+
+    def __init__(self) -> None:
+        self.start(default_processors(), DEFAULT_MAX_THREADS)
+
+    def start(self, processors: int, max_threads: int) -> None:
+        """(Re)initialise everything; also what a forked child does, whose threads and descriptors are its parent's."""
+        self.run_queue: deque[Process] = deque()
+        # Workers with nothing to do, each with ``wake`` set. A worker adds itself and then looks at the run queue;
+        # an enqueuer appends to the run queue and then looks here. Whoever pops a worker from it must wake it.
+        self.idle: deque[ThreadRecord] = deque()
+        self.timers = Timers()
+        self.poller: Poller = new_poller()
+        # Test-and-set flag: held by the one worker that sleeps in the poller.
+        self.polling = threading.Lock()
+        self.processors = Processors(processors, max_threads, self.run_processor)
+        self.watchdog = Watchdog(self.processors)
+        self.processors.on_freed = self.watchdog.freed
+
+    # What others ask for
+
+    def enqueue(self, process: Process) -> None:
+        """Put ``process`` on the run queue; the caller has just taken its ``queued`` flag."""
+        self.run_queue.append(process)
+        if self.idle:
+            self._wake_one()
+        elif self.processors.unassigned:
+            self.processors.start_one()
+
+    def hand_off(self, record: ThreadRecord) -> None:
+        """Give the calling thread's processor away: it is about to block."""
+        self.processors.hand_off(record)
+
+    def add_timer(self, timer: Timer) -> None:
+        """Start ``timer``."""
+        if self.timers.add(timer):
+            # The poller's worker takes the flag before it reads the deadlines, so it reads this one or is woken.
+            if self.polling.locked():
+                self.poller.wake()
+            elif self.processors.unassigned:
+                self.processors.start_one()
+
+    # A worker's loop
+
+    def run_processor(self, record: ThreadRecord) -> None:
+        """Run actors until the processor is lost."""
+        run_queue = self.run_queue
+        looked = 0
+        while True:
+            if looked >= LOOK_EVERY:
+                looked = 0
+                self._look()
+            if not run_queue:
+                looked = 0
+                self._idle(record)
+            try:
+                process = run_queue.popleft()
+            except IndexError:  # another processor took it first
+                continue
+            looked += 1
+            process.queued.release()
+            if process.running.acquire(False):
+                self.run(process, record)
+                if record.lost.locked():
+                    return
+            del process  # an idle worker keeps nothing alive
+
+    def run(self, process: Process, record: ThreadRecord) -> None:
+        """Run one slice of ``process``, or wake the thread on which it waits; the caller has taken ``running``."""
+        parked = process.parked
+        if parked is not None:
+            parked.release()  # the thread goes on, and ``running`` is now its
+            return
+        record.slice += 1
+        record.in_slice = True
+        try:
+            self.run_slice(process, record)
+        finally:
+            record.in_slice = False
+
+    def run_slice(self, process: Process, record: ThreadRecord) -> None:
+        """Let ``process`` work for a slice and put it back on the queue if it has not finished."""
+        if not process.dead:
+            outer = record.process
+            record.process = process
+            process.carrier = record
+            process.context.run(process.body.step, process, record)  # type: ignore[union-attr]
+            process.carrier = None
+            record.process = outer
+        process.running.release()
+        # Only now: what was sent during the slice found ``running`` held and left it to this look.
+        if process.dead:
+            bury(process)
+        elif process.has_mail() and process.queued.acquire(False):
+            self.enqueue(process)
+
+    def _idle(self, record: ThreadRecord) -> None:
+        """Find something to do: wait for events as the one poller, or to be woken."""
+        record.idling = True
+        if self.polling.acquire(False):
+            ready = self._poll(record)
+            self.polling.release()
+        else:
+            ready = self._sleep(record)
+        record.idling = False
+        self.watchdog.notice()
+        self._handle(ready)
+
+    def _poll(self, record: ThreadRecord) -> Ready:
+        record.wake = self.poller.wake
+        self.idle.append(record)
+        # After the append: an enqueuer either finds this worker in ``idle`` or its work is found here.
+        timeout: float | None = 0
+        if not self.run_queue:
+            deadline = self.timers.next_deadline()
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = self.poller.wait(timeout)
+        try:
+            self.idle.remove(record)
+        except ValueError:
+            pass  # popped by an enqueuer, whose wake-up at worst ends the next wait early
+        return ready
+
+    def _sleep(self, record: ThreadRecord) -> Ready:
+        record.wake = record.parker.release
+        self.idle.append(record)
+        if self.run_queue:
+            try:
+                self.idle.remove(record)
+                return []
+            except ValueError:
+                pass  # popped: its release is on the way and must be taken
+        # Ends by an enqueuer that pops this worker. The poller is held by another one, which serves events and timers.
+        record.parker.acquire()
+        return []
+
+    def _look(self) -> None:
+        if self.polling.acquire(False):
+            ready = self.poller.wait(0)
+            self.polling.release()
+            self._handle(ready)
+
+    def _handle(self, ready: Ready) -> None:
+        for source, how in ready:
+            dispatch(source, how, deliver)
+        self.timers.fire_due()
+
+    def _wake_one(self) -> None:
+        try:
+            record = self.idle.pop()
+        except IndexError:
+            return  # it is awake already and looks at the run queue
+        record.wake()
+
+
+def deliver(process: Process, message: Any) -> None:
+    """Put ``message`` into the mailbox of ``process`` and see to it that it runs; dropped if it is dead."""
+    if not process.dead:
+        process.mailbox.append(message)
+        notify(process)
+
+
+def notify(process: Process) -> None:
+    """See to it that ``process`` runs, after something was put where it looks (see the module's text)."""
+    if process.running.locked():
+        return
+    if process.parked is not None and resume(process):
+        return
+    if process.queued.acquire(False):
+        scheduler.enqueue(process)
+
+
+def resume(process: Process) -> bool:
+    """Wake the thread on which ``process`` waits in ``receive``; False if it waits no longer and is not running."""
+    if not process.running.acquire(False):
+        return True  # its holder drops it and then looks for mail
+    parked = process.parked
+    if parked is None:
+        process.running.release()
+        return False
+    parked.release()
+    return True
+
+
+def bury(process: Process) -> None:
+    """Let go of what a dead process held, or wake its thread so that it ends; ``running`` is never dropped again."""
+    if process.running.acquire(False):
+        parked = process.parked
+        if parked is not None:
+            parked.release()
+        else:
+            process.body = process.context = None
+            quarantined.pop(process, None)
+
+
+def default_processors() -> int:
+    """The number of processors: SUPERVISION_PROCESSORS, else 1 with the GIL and one per CPU without it."""
+    asked = os.environ.get("SUPERVISION_PROCESSORS", "")
+    if asked:
+        if not asked.isdecimal() or int(asked) < 1:
+            raise ValueError(f"SUPERVISION_PROCESSORS must be a whole number of at least 1, got {asked!r}")
+        return int(asked)
+    if GIL_ENABLED:
+        return 1
+    count = os.process_cpu_count() if sys.version_info >= (3, 13) else os.cpu_count()
+    return count or 1
+
+
+scheduler: Final = Scheduler()

@@ -1,0 +1,141 @@
+"""Starting an actor and waiting until its ``init`` has succeeded or failed.
+
+Counterpart: ``proc_lib:start_link``. When a start fails the actor is dead, its name free and no message of it left in
+the mailbox of the caller, before the caller hears of the failure.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from supervision import exits, names, signals
+from supervision.arguments import boolean, milliseconds, unknown_options
+from supervision.calls import run_in_place
+from supervision.dedicated import launch_dedicated
+from supervision.errors import AlreadyRegistered, AlreadyStarted, Ignored, StartError, StartTimeout
+from supervision.foreign import this_process
+from supervision.messages import INFINITY
+from supervision.process_table import Pid, Process
+from supervision.scheduler import notify
+from supervision.server import Start
+from supervision.threads import ThreadRecord, current
+from supervision.waits import deadline_after, wait_for
+
+if TYPE_CHECKING:
+    from supervision.actor import Actor
+
+__all__ = ["OPTIONS", "StartOptions", "start"]
+
+OPTIONS: Final = ("name", "timeout", "dedicated_thread", "label", "hibernate_after")
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """The options of ``start`` and ``start_link``, checked.
+
+    Attributes:
+        name: a string or a via, or None.
+        timeout: milliseconds for ``init``, or INFINITY.
+        dedicated_thread: whether it gets a thread of its own for life.
+        label: what reports and introspection call it.
+    """
+
+    name: Any = None
+    timeout: float = INFINITY
+    dedicated_thread: bool = False
+    label: Any = None
+
+    @classmethod
+    def of(cls, owner: type[Actor], options: dict[str, Any]) -> StartOptions:
+        """Check the options that were given for ``owner``."""
+        if not options:
+            return _WITH_DEDICATED_THREAD if owner.dedicated_thread else _DEFAULTS
+        unknown_options(f"{owner.__name__}.start_link", options, OPTIONS)
+        name = options.get("name")
+        milliseconds("hibernate_after", options.get("hibernate_after", INFINITY))
+        return cls(
+            name=None if name is None else names.check_name(name),
+            timeout=milliseconds("timeout", options.get("timeout", INFINITY)),
+            dedicated_thread=boolean("dedicated_thread", options.get("dedicated_thread", owner.dedicated_thread)),
+            label=options.get("label"),
+        )
+
+
+_DEFAULTS: Final = StartOptions()
+_WITH_DEDICATED_THREAD: Final = StartOptions(dedicated_thread=True)
+
+
+def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: bool) -> Pid:
+    """Start an actor; returns when ``init`` has succeeded.
+
+    Raises:
+        AlreadyStarted: the name is taken; ``init`` has not run.
+        Ignored: ``init`` returned Ignore.
+        StartTimeout: ``init`` took too long.
+        StartError: it failed; the exception is the ``__cause__``.
+    """
+    me = this_process()
+    record = current.record
+    process = _new(actor_class, me, options)
+    _claim_name(process, options.name)
+    if linked:
+        process.parent = me.pid
+        signals.link(me, process)
+    order = Start(record, me.pid, arg, trapping=me.trap_exit)
+    signals.watch(process, order, order)
+    process.mailbox.append(order)
+    if options.dedicated_thread:
+        launch_dedicated(process)
+    elif options.timeout != INFINITY or not run_in_place(process, record):
+        notify(process)
+    return _await(process, me, record, order, options.timeout)
+
+
+def _new(actor_class: type[Actor], me: Process, options: StartOptions) -> Process:
+    process = Process(actor_class.kind, None, contextvars.copy_context())
+    process.ancestors = (me.pid, *me.ancestors)
+    process.label = actor_class.__name__ if options.label is None else options.label
+    actor = actor_class()
+    process.body = actor_class.server_class(actor, process)
+    return process
+
+
+def _claim_name(process: Process, name: Any) -> None:
+    if name is None:
+        return
+    try:
+        if isinstance(name, str):
+            names.register(name, process)
+        else:
+            name.register_name(process.pid)
+            signals.own(process, names.ViaName(name))
+    except BaseException as error:
+        signals.end(process, "normal")
+        if isinstance(error, AlreadyRegistered):
+            raise AlreadyStarted(error.pid) from None
+        raise
+    process.label = name if process.label is None else process.label
+
+
+def _await(process: Process, me: Process, record: ThreadRecord, order: Start, timeout: float) -> Pid:
+    try:
+        in_time = wait_for(order, record, me, deadline_after(timeout))
+    except BaseException:  # the caller was killed or interrupted: nobody will ever know the pid
+        signals.unlink(me, process)
+        signals.end(process, "killed")
+        raise
+    finally:
+        signals.unwatch(process, order)
+    if not in_time:
+        signals.unlink(me, process)
+        signals.end(process, "killed")
+        raise StartTimeout("timeout")
+    succeeded, reason = order.value
+    if succeeded:
+        return process.pid
+    if order.ignored:
+        raise Ignored(f"{process.label} returned Ignore() from init")
+    error = StartError(reason)
+    raise error from (reason if isinstance(reason, BaseException) else None)

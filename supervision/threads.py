@@ -1,0 +1,162 @@
+"""What the runtime knows of each thread: what it runs, how it is parked, and whether it may be interrupted.
+
+The protocol that makes an asynchronous ``Killed`` safe lives here whole. A thread is *exposed* while it runs the code
+of a user's callback, and only then may the killer strike it:
+
+* Entering library code, the thread stores ``exposed = None`` and then reads ``process.dead``.
+* The killer stores ``process.dead = True`` and then reads ``exposed``.
+
+Each sets its own mark before it reads the other's, so at least one of them sees the other: either the thread learns
+that it is dead and raises ``Killed`` itself, or the killer finds it masked and does not strike. With the GIL the
+interpreter orders the four accesses. Without it the killer puts a stop of all threads between its two (see
+``strike``), which orders the cheap pair on the other side as well; kills are rare, library calls are not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, TypeVar
+
+from supervision.errors import Killed
+from supervision.process_table import Process
+
+__all__ = ["ThreadRecord", "current", "library_call", "strike"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+GIL_ENABLED: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+# int PyThreadState_SetAsyncExc(unsigned long id, PyObject *exc): with exc NULL it takes a pending one back.
+_set_async_exc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+_set_async_exc.restype = ctypes.c_int
+_take_back: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+)
+
+
+class ThreadRecord:
+    """One thread, as the runtime sees it. Written by its own thread, except where a field says otherwise."""
+
+    __slots__ = (
+        "adopted",
+        "depth",
+        "exposed",
+        "ident",
+        "idling",
+        "in_slice",
+        "lock",
+        "lost",
+        "parker",
+        "parkers",
+        "process",
+        "slice",
+        "struck",
+        "taken_by_watchdog",
+        "wake",
+        "worker",
+    )
+
+    def __init__(self) -> None:
+        self.ident = threading.get_ident()
+        self.process: Process | None = None
+        self.adopted: Any = None
+        self.worker = False
+        self.depth = 0
+        # The thread sleeps by taking this lock; whoever has the right to wake it, exactly one, releases it.
+        self.parker = threading.Lock()
+        self.parker.acquire()
+        # One parker for each level of processes run in place: a late answer to the outer wait must not wake the inner.
+        self.parkers = [self.parker]
+        # Test-and-set: held while the thread has no processor. Taken by the thread itself when it is about to
+        # block, or by the watchdog when it has blocked already; released by whoever gives it a processor.
+        self.lost = threading.Lock()
+        self.lost.acquire()
+        self.taken_by_watchdog = False
+        self.slice = 0
+        self.in_slice = False
+        self.idling = False
+        self.wake: Callable[[], Any] = self.parker.release
+        self.exposed: Process | None = None
+        # Guards ``struck`` and the decision to strike: a strike and its taking back never overlap.
+        self.lock = threading.Lock()
+        self.struck: Process | None = None
+
+    def descend(self) -> None:
+        """Begin to run a process in place, inside the slice of another."""
+        self.depth += 1
+        if self.depth == len(self.parkers):
+            parker = threading.Lock()
+            parker.acquire()
+            self.parkers.append(parker)
+        self.parker = self.parkers[self.depth]
+
+    def ascend(self) -> None:
+        """End what ``descend`` began."""
+        self.depth -= 1
+        self.parker = self.parkers[self.depth]
+
+    def settle(self, process: Process) -> None:
+        """Take back a strike that has not hit yet, so that it can never hit whatever this thread runs next.
+
+        Called by the thread itself once it no longer runs the code of ``process``. A process is struck at most once,
+        so the loop runs at most twice.
+        """
+        while True:
+            try:
+                self.exposed = None
+                with self.lock:
+                    if self.struck is process:
+                        self.struck = None
+                        _take_back(self.ident, None)
+                return
+            except Killed:
+                continue
+
+
+class _Current(threading.local):
+    record: ThreadRecord
+
+    def __init__(self) -> None:
+        self.record = ThreadRecord()
+
+
+current: Final = _Current()
+
+
+def strike(process: Process, record: ThreadRecord) -> None:
+    """Raise ``Killed`` in the thread that runs the code of ``process``, which is dead already, unless it is masked."""
+    if not GIL_ENABLED:
+        sys._current_frames()  # stops every thread for a moment: the fence of this protocol (see the module's text)
+    with record.lock:
+        if record.exposed is process and not process.struck:
+            process.struck = True
+            record.struck = process
+            _set_async_exc(record.ident, Killed)
+
+
+def library_call(function: Callable[P, R]) -> Callable[P, R]:
+    """Make ``function`` an entry point: it refuses a dead caller and cannot be interrupted by a strike."""
+
+    @functools.wraps(function)
+    def enter(*args: P.args, **kwargs: P.kwargs) -> R:
+        record = current.record
+        process = record.exposed
+        if process is None:  # called by the library itself, or by a thread that is never struck
+            return function(*args, **kwargs)
+        record.exposed = None
+        if process.dead:
+            raise Killed
+        try:
+            return function(*args, **kwargs)
+        finally:
+            record.exposed = process
+            if process.dead:
+                raise Killed
+
+    return enter

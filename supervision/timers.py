@@ -1,0 +1,107 @@
+"""Timers: what is due when.
+
+A heap of deadlines under one lock. It has no thread: whichever worker looks for work fires what is due, and sleeps no
+longer than until the next deadline. Whether a timer fires or is cancelled is decided under the lock, once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["Timer", "Timers"]
+
+# Cancelled timers stay in the heap until they are due, or until they are more than half of it (and it is not tiny).
+COMPACT_ABOVE: Final = 64
+
+_order: Final = itertools.count()
+
+
+class Timer:
+    """One timer. ``action`` runs once on a worker's thread and must neither block nor raise."""
+
+    __slots__ = ("action", "argument", "deadline", "order")
+
+    def __init__(self, deadline: float, action: Callable[[Any], object], argument: Any) -> None:
+        self.deadline = deadline
+        self.order = next(_order)  # timers of one deadline fire in the order they were started
+        self.action: Callable[[Any], object] | None = action
+        self.argument = argument
+
+    def __lt__(self, other: Timer) -> bool:
+        if self.deadline == other.deadline:
+            return self.order < other.order
+        return self.deadline < other.deadline
+
+
+class Timers:
+    """The heap. ``lock`` guards it, ``cancelled`` and every timer's ``action``; nothing else is taken under it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.heap: list[Timer] = []
+        self.cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self.heap) - self.cancelled
+
+    def add(self, timer: Timer) -> bool:
+        """Add ``timer``; True if it is now the first to be due, so that whoever sleeps must look again."""
+        with self.lock:
+            heapq.heappush(self.heap, timer)
+            return self.heap[0] is timer
+
+    def cancel(self, timer: Timer) -> bool:
+        """Cancel ``timer``; False if it has fired or been cancelled already."""
+        with self.lock:
+            if timer.action is None:
+                return False
+            timer.action = timer.argument = None
+            self.cancelled += 1
+            if self.cancelled > COMPACT_ABOVE and self.cancelled * 2 > len(self.heap):
+                self._compact()
+            return True
+
+    def is_pending(self, timer: Timer) -> bool:
+        """Whether ``timer`` will still fire."""
+        with self.lock:
+            return timer.action is not None
+
+    def next_deadline(self) -> float | None:
+        """When the next timer is due, on the monotonic clock; None if there is none."""
+        with self.lock:
+            self._drop_cancelled()
+            return self.heap[0].deadline if self.heap else None
+
+    def fire_due(self) -> None:
+        """Run the actions of all timers that are due, in order of their deadlines."""
+        if not self.heap:  # a glance without the lock: a timer that is being added now is not due before the next look
+            return
+        for action, argument in self._take_due(time.monotonic()):
+            action(argument)
+
+    def _take_due(self, now: float) -> list[tuple[Callable[[Any], object], Any]]:
+        due = []
+        with self.lock:
+            while self.heap and self.heap[0].deadline <= now:
+                timer = heapq.heappop(self.heap)
+                if timer.action is None:
+                    self.cancelled -= 1
+                    continue
+                due.append((timer.action, timer.argument))
+                timer.action = timer.argument = None
+        return due
+
+    def _drop_cancelled(self) -> None:
+        while self.heap and self.heap[0].action is None:
+            heapq.heappop(self.heap)
+            self.cancelled -= 1
+
+    def _compact(self) -> None:
+        self.heap = [timer for timer in self.heap if timer.action is not None]
+        heapq.heapify(self.heap)
+        self.cancelled = 0

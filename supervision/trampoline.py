@@ -1,0 +1,75 @@
+"""The trampoline: where user code runs and where every exception of it becomes an exit reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from supervision import exits
+from supervision.errors import Killed
+from supervision.process_table import Process
+from supervision.reports import NOTHING, Crash
+from supervision.signals import end
+from supervision.threads import ThreadRecord
+
+__all__ = ["FunctionBody", "crash_of", "guard", "run_exposed"]
+
+
+def run_exposed(process: Process, record: ThreadRecord, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call the user's ``function`` for ``process``; meanwhile a kill may strike this thread."""
+    record.exposed = process
+    try:
+        return function(*args, **kwargs)
+    finally:
+        record.exposed = None
+
+
+def guard(process: Process, record: ThreadRecord, work: Callable[[Process, ThreadRecord], None]) -> None:
+    """Do one slice of ``work``. Never raises: an exception that nobody else has made an exit reason of becomes one here.
+
+    A strike is taken back before this returns, or it would hit the worker or the next process. It may hit on the way
+    out of the inner block; since a process is struck at most once, the outer one is safe.
+    """
+    try:
+        try:
+            work(process, record)
+        finally:
+            record.exposed = None
+            if process.dead:
+                record.settle(process)
+    except BaseException as error:  # without this a worker would end and its processor be lost
+        record.settle(process)
+        if not process.dead:
+            end(process, exits.reason_of(error), crash_of(process, exits.reason_of(error)))
+
+
+def crash_of(process: Process, reason: Any, message: Any = NOTHING, state: Any = NOTHING, caller: Any = None) -> Crash | None:
+    """What the crash report of ``process`` will say; None if its end is no fault."""
+    if not exits.is_crash(reason):
+        return None
+    return Crash(process.pid, process.label, process.name, reason, message, state, process.ancestors, caller)
+
+
+class FunctionBody:
+    """The body of a spawned process: one slice that lasts as long as the function."""
+
+    __slots__ = ("args", "function", "kwargs")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+
+    def step(self, process: Process, record: ThreadRecord) -> None:
+        """Run the function to its end."""
+        guard(process, record, self._run)
+
+    def _run(self, process: Process, record: ThreadRecord) -> None:
+        function, args, kwargs = self.function, self.args, self.kwargs
+        self.args, self.kwargs = (), {}  # the caller's values live as long as the function needs them
+        reason: Any = "normal"
+        try:
+            run_exposed(process, record, function, *args, **kwargs)
+        except BaseException as error:
+            reason = exits.reason_of(error)
+        end(process, reason, crash_of(process, reason))

@@ -1,0 +1,108 @@
+"""How a thread of the library waits, and every way in which such a wait ends.
+
+A ``Wait`` ends exactly once: by ``fire`` (an answer, readiness, a death, the killing of the waiting process) or by its
+timeout. ``fired`` is a test-and-set flag that decides which: whoever takes it first ends the wait. If that is somebody
+else while the waiter is timing out, the waiter still takes the release of its parker that is certain to come, so that
+the parker is locked again before the thread uses it for its next wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Final
+
+from supervision.errors import Killed
+from supervision.process_table import Process
+from supervision.scheduler import scheduler
+from supervision.threads import ThreadRecord
+
+__all__ = ["Wait", "deadline_after", "park", "take", "wait_for"]
+
+# The longest sleep the operating system takes in one piece; a longer wait goes round again.
+LONGEST_SLEEP: Final = min(threading.TIMEOUT_MAX, 4_000_000.0)
+
+
+class Wait:
+    """One wait of one thread."""
+
+    __slots__ = ("fired", "parker", "value")
+
+    def __init__(self, record: ThreadRecord) -> None:
+        self.parker = record.parker  # the record's parker changes while it runs another process in place
+        self.fired = threading.Lock()
+        self.value: Any = None
+
+    def fire(self, value: Any = None) -> bool:
+        """End the wait with ``value``; False if it has ended already. Callable from any thread, never blocks."""
+        if not self.fired.acquire(False):
+            return False
+        self.value = value  # before the release: the waiter reads it as soon as it wakes
+        self.parker.release()
+        return True
+
+    def give_up(self) -> bool:
+        """End the wait by the waiter itself; False if it was fired. Either way its parker is locked afterwards."""
+        if self.fired.acquire(False):
+            return True
+        take(self.parker)
+        return False
+
+
+def deadline_after(milliseconds: float) -> float | None:
+    """The moment, on the monotonic clock in seconds, that is ``milliseconds`` away; None for INFINITY."""
+    return None if milliseconds == float("inf") else time.monotonic() + milliseconds / 1000
+
+
+def park(parker: Any, deadline: float | None) -> bool:
+    """Sleep until ``parker`` is released (True) or the deadline passes (False).
+
+    Without a deadline it ends only by the release. Whoever calls has published where the right to release is found,
+    and has said there all the ways in which it is used.
+    """
+    if deadline is None:
+        return bool(parker.acquire())
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return bool(parker.acquire(False))
+        if parker.acquire(True, min(left, LONGEST_SLEEP)):
+            return True
+
+
+def wait_for(wait: Wait, record: ThreadRecord, process: Process, deadline: float | None) -> bool:
+    """Give the processor away and wait; True if fired, False at the deadline.
+
+    Ends by: ``wait.fire`` from whoever it was handed to; the death of ``process``, which fires its ``wait``; the
+    deadline; KeyboardInterrupt in the main thread.
+
+    Raises:
+        Killed: the waiting process is dead.
+    """
+    with process.lock:  # so that a killer either finds the wait or is seen here
+        if process.dead:
+            wait.give_up()
+            raise Killed
+        process.wait = wait
+    if not wait.fired.locked():
+        scheduler.hand_off(record)
+    try:
+        fired = park(wait.parker, deadline) or not wait.give_up()
+    except BaseException:
+        wait.give_up()
+        raise
+    finally:
+        process.wait = None
+    if process.dead:
+        raise Killed
+    return fired
+
+
+def take(parker: Any) -> None:
+    """Take a release that is certain to come at once, whatever interrupts."""
+    while True:
+        try:
+            parker.acquire()
+            return
+        except KeyboardInterrupt:
+            continue
