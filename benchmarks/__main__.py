@@ -96,7 +96,7 @@ def _progress(line: str) -> None:
 
 def _exit_status(results: Sequence[RowResult]) -> int:
     wrong = [why for result in results for why in result.wrong.values()]
-    absent = [result.row.title for result in results if result.row.contenders[0].name in result.unavailable]
+    absent = any(result.row.contenders[0].name in result.unavailable for result in results if not result.row.optional)
     for line in report.missed(results):
         _progress(f"target missed: {line}")
     for line in wrong:

@@ -58,6 +58,7 @@ class Row:
         title: as the table shows it.
         most_rounds: where a slice is slow and its figure hardly varies, fewer rounds than asked for are enough.
         note: what a reader has to know to read the figures.
+        optional: ours may be absent, where it needs what few machines have.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Row:
     metrics: Sequence[Metric]
     most_rounds: int | None = None
     note: str = ""
+    optional: bool = False
 
 
 @dataclass(slots=True)

@@ -5,10 +5,14 @@ Start with ``Actor`` and ``Supervisor``; functions about processes live in ``sup
 
 from __future__ import annotations
 
-from supervision import process
+from supervision import fork, interpreter_exit, process  # noqa: F401 - the first two register what they do
 from supervision.actor import Actor
-from supervision.calls import Caller, abcast, acall, call, cast, multi_call, reply, stop
+from supervision.async_calls import acall
+from supervision.calls import Caller, abcast, call, cast, multi_call, reply, stop
 from supervision.child_spec import ChildSpec, child_spec
+from supervision.children import ChildCounts, ChildInfo
+from supervision.configuration import configure
+from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.errors import (
     AlreadyPresent,
     AlreadyRegistered,
@@ -34,17 +38,21 @@ from supervision.errors import (
     SupervisionError,
     TaskExit,
 )
+from supervision.introspection import ActorInfo, Stats, Zombie, actors, stats, zombies
 from supervision.messages import BRUTAL_KILL, INFINITY, TIMEOUT, Down, Exit, TaskResult
 from supervision.process import Pid, Ref, send
 from supervision.restart import Backoff
 from supervision.results import Ignore, NoReply, Ok, Reply, Stop
 from supervision.status import Status
+from supervision.supervision_tree import TreeNode, tree
+from supervision.supervisor import Supervisor
 
 __all__ = [
     "BRUTAL_KILL",
     "INFINITY",
     "TIMEOUT",
     "Actor",
+    "ActorInfo",
     "AlreadyPresent",
     "AlreadyRegistered",
     "AlreadyStarted",
@@ -56,8 +64,11 @@ __all__ = [
     "CallError",
     "CallTimeout",
     "Caller",
+    "ChildCounts",
+    "ChildInfo",
     "ChildSpec",
     "Down",
+    "DynamicSupervisor",
     "Exit",
     "Ignore",
     "Ignored",
@@ -77,19 +88,28 @@ __all__ = [
     "ServerExit",
     "StartError",
     "StartTimeout",
+    "Stats",
     "Status",
     "Stop",
     "SupervisionError",
+    "Supervisor",
     "TaskExit",
     "TaskResult",
+    "TreeNode",
+    "Zombie",
     "abcast",
     "acall",
+    "actors",
     "call",
     "cast",
     "child_spec",
+    "configure",
     "multi_call",
     "process",
     "reply",
     "send",
+    "stats",
     "stop",
+    "tree",
+    "zombies",
 ]

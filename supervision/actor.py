@@ -6,7 +6,7 @@ Counterpart: the GenServer behaviour. ``server`` has the loop that calls the cal
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from supervision.calls import Caller
 from supervision.child_spec import ChildSpec, default_child_spec
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from supervision.restart import Restart
 
 __all__ = ["Actor"]
+
+ServerClass: TypeAlias = type[Server]  # the class attribute ``type`` hides the built-in below
 
 logger: Final = logging.getLogger("supervision")
 
@@ -45,7 +47,7 @@ class Actor:
     dedicated_thread: ClassVar[bool] = False
     # For the library's own actors: how introspection counts them, and the loop that runs them.
     kind: ClassVar[str] = "actor"
-    server_class: ClassVar[type[Server]] = Server
+    server_class: ClassVar[ServerClass] = Server
 
     def init(self, arg: Any) -> Ok | Ignore | Stop:
         """Return the first state. The starter waits for it.
@@ -81,7 +83,9 @@ class Actor:
 
         Counterpart: ``GenServer.handle_continue/2``.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no handle_continue, and was to continue with {argument!r}")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no handle_continue, and was to continue with {argument!r}"
+        )
 
     def terminate(self, reason: Any, state: Any) -> object:
         """Clean up; the last callback. Not called when the actor is killed or dies of a signal that it does not trap.

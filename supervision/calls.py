@@ -7,13 +7,15 @@ first, answer, end or timeout, ends the wait; all that comes later finds it ende
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from supervision import names
 from supervision.arguments import milliseconds
-from supervision.errors import CallError, CallTimeout, Killed, NoProcess, ServerExit
+from supervision.errors import BadType, CallError, CallTimeout, Killed, NoProcess, ServerExit
+from supervision.exits import describe
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
@@ -22,7 +24,23 @@ from supervision.signals import unwatch, watch
 from supervision.threads import ThreadRecord, current, library_call
 from supervision.waits import Wait, deadline_after, wait_for
 
-__all__ = ["AsyncCall", "Call", "Caller", "Cast", "abcast", "acall", "call", "cast", "multi_call", "reply", "run_in_place", "stop"]
+__all__ = [
+    "Call",
+    "Caller",
+    "Cast",
+    "StopRequest",
+    "SystemCall",
+    "abcast",
+    "ask",
+    "call",
+    "cast",
+    "multi_call",
+    "outcome",
+    "post_ahead",
+    "reply",
+    "run_in_place",
+    "stop",
+]
 
 # How deep processes may run in place within each other. Each level takes about ten Python frames of the stack.
 DEEPEST: Final = 16
@@ -74,6 +92,12 @@ Caller = Call
 """What ``handle_call`` gets and ``reply`` takes; ``pid`` is who asked, or None if no process did."""
 
 
+class SystemCall(Call):
+    """A question to the loop of an actor itself; ``request`` is run by it, with the Server and the ThreadRecord."""
+
+    __slots__ = ()
+
+
 @library_call
 def call(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     """Sends a request and waits for the answer.
@@ -93,30 +117,53 @@ def call(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     """
     milliseconds("timeout", timeout)
     me = this_process()
-    record = current.record
     target = names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot call itself: {dest!r}")
-    question = Call(record, me.pid, request)
+    question = Call(current.record, me.pid, request)
+    value = ask(dest, target, question, timeout, _post_in_place if timeout == INFINITY else deliver)
+    if value is None:
+        raise CallTimeout(f"{dest!r} did not answer {describe(request)} within {timeout} milliseconds")
+    return outcome(value, dest)
+
+
+def ask(
+    dest: Any, target: Process, question: Call, timeout: float, post: Callable[[Process, Any], object]
+) -> tuple[bool, Any] | None:
+    """Have ``question`` posted to ``target`` and wait for its value; None if there is none after ``timeout``.
+
+    Raises:
+        NoProcess: the target, which is behind ``dest``, is dead.
+        Killed: the caller is.
+    """
+    record = current.record
     if not watch(target, question, question):
         raise NoProcess(dest)
-    target.mailbox.append(question)
     try:
-        if timeout != INFINITY or not run_in_place(target, record):
-            notify(target)
-        if not wait_for(question, record, me, deadline_after(timeout)):
-            raise CallTimeout(f"{dest!r} did not answer {request!r} within {timeout} milliseconds")
+        post(target, question)
+        wait_for(question, record, this_process(), deadline_after(timeout))
+    except BaseException:
+        question.leave(record)
+        raise
     finally:
         unwatch(target, question)
-    return _outcome(question.value, dest)
+    value: tuple[bool, Any] | None = question.value
+    return value
 
 
-def _outcome(value: tuple[bool, Any], dest: Any) -> Any:
+def outcome(value: tuple[bool, Any], dest: Any) -> Any:
+    """The answer; raises ServerExit if there was an end instead."""
     answered, answer = value
     if answered:
         return answer
     error = ServerExit(answer, dest)
     raise error from (answer if isinstance(answer, BaseException) else None)
+
+
+def _post_in_place(target: Process, question: Any) -> None:
+    target.mailbox.append(question)
+    if not run_in_place(target, current.record):
+        notify(target)
 
 
 def run_in_place(target: Process, record: ThreadRecord) -> bool:
@@ -166,8 +213,14 @@ def cast(dest: Any, message: Any) -> None:
 def reply(caller: Caller, value: Any) -> None:
     """Answers a call; from anywhere, and without effect if it has ended.
 
+    Args:
+        caller: what ``handle_call`` got.
+        value: what ``call`` returns.
+
     Counterpart: ``gen_server:reply/2``.
     """
+    if not isinstance(caller, Call):
+        raise BadType(f"caller must be what handle_call got, got {caller!r}")
     caller.fire((True, value))
 
 
@@ -190,36 +243,39 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
     """
     milliseconds("timeout", timeout)
     me = this_process()
-    record = current.record
     target = names.resolve(dest)
     if target is me:
-        raise CallError("a process cannot stop itself; return Stop(reason, state) instead")
-    end = Call(record, me.pid, None)
-    if not watch(target, end, end):
-        raise NoProcess(dest)
-    deliver_urgent(target, StopRequest(reason), ahead=target.suspended)
-    try:
-        if not wait_for(end, record, me, deadline_after(timeout)):
-            raise CallTimeout(f"{dest!r} did not stop within {timeout} milliseconds")
-    finally:
-        unwatch(target, end)
-    given = end.value[1]
+        raise CallError(f"a process cannot stop itself, return Stop(reason, state) instead: {dest!r}")
+    value = ask(dest, target, Call(current.record, me.pid, reason), timeout, _post_stop)
+    if value is None:
+        raise CallTimeout(f"{dest!r} did not stop within {timeout} milliseconds")
+    given = value[1]
     if given is not reason and given != reason:
         raise ServerExit(given, dest) from (given if isinstance(given, BaseException) else None)
 
 
-def deliver_urgent(target: Process, message: Any, *, ahead: bool) -> None:
-    """Deliver ``message``; ``ahead`` of all ordinary mail if asked, where a suspended actor takes it too."""
-    if not ahead:
-        deliver(target, message)
-        return
+def _post_stop(target: Process, question: Call) -> None:
     with target.lock:
         if target.dead:
             return
-        if target.system is None:
-            target.system = type(target.mailbox)()
-        target.system.append(message)
+        queue = _system_queue(target) if target.suspended else target.mailbox
+        queue.append(StopRequest(question.request))
     notify(target)
+
+
+def post_ahead(target: Process, message: Any) -> None:
+    """Deliver ``message`` ahead of all ordinary mail, where a suspended actor takes it too."""
+    with target.lock:
+        if target.dead:
+            return
+        _system_queue(target).append(message)
+    notify(target)
+
+
+def _system_queue(target: Process) -> deque[Any]:
+    if target.system is None:
+        target.system = deque()
+    return target.system
 
 
 def abcast(pids: Iterable[Any], message: Any) -> None:
@@ -236,7 +292,7 @@ def multi_call(pids: Iterable[Any], request: Any, timeout: float = INFINITY) -> 
     """Calls several actors at once.
 
     Args:
-        pids: pids, names or vias.
+        pids: pids, names or vias; each is asked once, however often it is there.
         request: what each gets.
         timeout: milliseconds for all of them together, or INFINITY.
 
@@ -248,16 +304,27 @@ def multi_call(pids: Iterable[Any], request: Any, timeout: float = INFINITY) -> 
     milliseconds("timeout", timeout)
     me = this_process()
     record = current.record
-    asked = [(dest, *_ask(dest, request, me, record)) for dest in pids]
+    targets = {dest: names.find(dest) for dest in pids}
+    asked = {
+        dest: (target, _SharedCall(record, me.pid, request))
+        for dest, target in targets.items()
+        if target is not None and target is not me
+    }
     deadline = deadline_after(timeout)
-    answers: dict[Any, Any] = {}
-    failed: list[Any] = []
-    for dest, target, question in asked:
-        if question is None or not _collect(question, target, me, record, deadline):
-            failed.append(dest)
-        else:
-            answers[dest] = question.value[1]
-    return answers, failed
+    try:
+        for target, question in asked.values():
+            if watch(target, question, question):
+                deliver(target, question)
+            else:
+                question.fire((False, "noproc"))
+        for _, question in asked.values():
+            wait_for(question, record, me, deadline)
+    finally:
+        for target, question in asked.values():
+            question.fired.acquire(False)
+            unwatch(target, question)
+    answers = {dest: question.value[1] for dest, (_, question) in asked.items() if question.value and question.value[0]}
+    return answers, [dest for dest in targets if dest not in answers]
 
 
 class _SharedCall(Call):
@@ -267,71 +334,5 @@ class _SharedCall(Call):
 
     def __init__(self, record: ThreadRecord, pid: Pid | None, request: Any) -> None:
         super().__init__(record, pid, request)
-        self.parker = type(self.fired)()
+        self.parker = threading.Lock()
         self.parker.acquire()
-
-
-def _ask(dest: Any, request: Any, me: Process, record: ThreadRecord) -> tuple[Process | None, Call | None]:
-    target = names.find(dest)
-    if target is None or target is me:
-        return target, None
-    question = _SharedCall(record, me.pid, request)
-    if not watch(target, question, question):
-        return target, None
-    deliver(target, question)
-    return target, question
-
-
-def _collect(question: Call, target: Any, me: Process, record: ThreadRecord, deadline: float | None) -> bool:
-    try:
-        return wait_for(question, record, me, deadline) and question.value[0]
-    finally:
-        unwatch(target, question)
-
-
-class AsyncCall(Call):
-    """A call that a coroutine awaits: its end sets a future, in the thread of the event loop."""
-
-    __slots__ = ("future", "loop")
-
-    def __init__(self, request: Any) -> None:
-        super().__init__(current.record, None, request)
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-
-    def fire(self, value: Any = None) -> bool:
-        """End the wait with ``value``; False if it has ended already."""
-        if not self.fired.acquire(False):
-            return False
-        try:
-            self.loop.call_soon_threadsafe(self._settle, value)
-        except RuntimeError:
-            return False  # the loop is closed: nobody is there to be told
-        return True
-
-    def _settle(self, value: Any) -> None:
-        if not self.future.done():
-            self.future.set_result(value)
-
-
-async def acall(dest: Any, request: Any, timeout: float = 5_000) -> Any:
-    """``call`` for coroutines: awaits the answer without a thread. Cancelling it drops the answer.
-
-    Raises:
-        NoProcess, CallTimeout, ServerExit: as ``call``.
-    """
-    milliseconds("timeout", timeout)
-    target = names.resolve(dest)
-    question = AsyncCall(request)
-    if not watch(target, question, question):
-        raise NoProcess(dest)
-    deliver(target, question)
-    seconds = None if timeout == INFINITY else timeout / 1000
-    try:
-        value = await asyncio.wait_for(question.future, seconds)
-    except TimeoutError:
-        raise CallTimeout(f"{dest!r} did not answer {request!r} within {timeout} milliseconds") from None
-    finally:
-        question.fired.acquire(False)
-        unwatch(target, question)
-    return _outcome(value, dest)

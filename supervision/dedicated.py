@@ -12,24 +12,23 @@ from supervision.errors import Killed, StartError
 from supervision.mailbox import wait_for_mail
 from supervision.process_table import Process
 from supervision.scheduler import bury
-from supervision.signals import end
 from supervision.threads import current
 
 __all__ = ["launch_dedicated"]
 
 
 def launch_dedicated(process: Process) -> None:
-    """Start the thread of ``process``, named by its label.
+    """Start the thread of ``process``, named by its label. It gets the ``running`` that the starter has taken for it.
 
     Raises:
         StartError: the system has no thread left.
     """
-    process.running.acquire()
-    thread = threading.Thread(target=_live, args=(process,), name=str(process.label), daemon=True)
+    name = process.initial_call if process.label is None else str(process.label)
+    thread = threading.Thread(target=_live, args=(process,), name=name, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
-        end(process, error)
+        process.running.release()
         raise StartError(error) from error
 
 
@@ -42,7 +41,7 @@ def _live(process: Process) -> None:
             assert process.context is not None
             process.context.run(process.body.step, process, record)  # type: ignore[union-attr]
             if not process.has_mail():
-                wait_for_mail(process, record, None)
+                wait_for_mail(process, record, None, Process.has_mail)
     except Killed:
         pass
     process.carrier = None

@@ -120,6 +120,7 @@ class StartError(SupervisionError):
     Attributes:
         reason: why; the exit reason of the process that failed.
         child_id: the id of the child that failed, where a supervisor was starting it; else None.
+        pid: the process that failed, which is dead; None if it did not come to be.
     """
 
     def __init__(self, reason: Any, child_id: Any = None) -> None:
@@ -127,6 +128,7 @@ class StartError(SupervisionError):
         super().__init__(f"could not start{of_child}: {reason!r}")
         self.reason = reason
         self.child_id = child_id
+        self.pid: Any = None
 
 
 class StartTimeout(StartError, TimeoutError):

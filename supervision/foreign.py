@@ -6,7 +6,12 @@ the thread does. A foreign thread is never struck; what kills its process takes 
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
+
 from supervision.process_table import Process
+from supervision.scheduler import scheduler
 from supervision.signals import end
 from supervision.threads import ThreadRecord, current
 
@@ -14,15 +19,27 @@ __all__ = ["this_process"]
 
 
 class _Leave:
-    """Kept in the thread's record; ends the process when the thread ends and its thread-local storage is dropped."""
+    """Kept in the thread's record; ends the process when the thread ends and its thread-local storage is dropped.
 
-    __slots__ = ("process",)
+    The storage is dropped as well by a forked child, for all threads of its parent, and by an interpreter that is
+    already half gone. In neither is there anybody to be told.
+    """
+
+    __slots__ = ("process", "system_pid")
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        self.system_pid = os.getpid()
 
-    def __del__(self) -> None:
-        end(self.process, "normal")
+    # The functions are defaults because a module that is half gone has lost its names.
+    def __del__(
+        self,
+        end: Callable[[Process, str], None] = end,
+        getpid: Callable[[], int] = os.getpid,
+        is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        if not is_finalizing() and getpid() == self.system_pid:
+            end(self.process, "normal")
 
 
 def this_process() -> Process:
@@ -35,6 +52,7 @@ def this_process() -> Process:
 
 
 def _adopt(record: ThreadRecord) -> Process:
+    scheduler.processors.settle()  # first, so that wrong settings leave nothing behind
     process = Process("foreign", None, None)
     process.running.acquire()  # held by the thread whenever it does not wait in ``receive``
     process.trap_exit = True

@@ -14,7 +14,7 @@ from supervision.scheduler import scheduler
 from supervision.threads import ThreadRecord
 from supervision.waits import deadline_after, park, take
 
-__all__ = ["Match", "flush", "receive", "wait_for_mail"]
+__all__ = ["Match", "receive", "take_all", "wait_for_mail"]
 
 Match = type | tuple[type, ...] | Callable[[Any], object] | None
 """What a receive takes: instances of a type or of one of several, what a predicate accepts, or (None) anything."""
@@ -37,7 +37,7 @@ def receive(process: Process, record: ThreadRecord, match: Match, timeout: float
             message = _take_first(process, accepts, skipped)
             if message is not _NONE:
                 return message
-            if not wait_for_mail(process, record, deadline):
+            if timeout == 0 or not wait_for_mail(process, record, deadline, _any_message):
                 # What came in the last moment counts; Erlang looks at the queue before it looks at the clock.
                 message = _take_first(process, accepts, skipped)
                 if message is not _NONE:
@@ -45,15 +45,18 @@ def receive(process: Process, record: ThreadRecord, match: Match, timeout: float
                 raise ReceiveTimeout(f"no matching message came within {timeout} milliseconds")
     finally:
         process.skipped = None
-        process.mailbox.extendleft(reversed(skipped))
+        if not process.dead:
+            process.mailbox.extendleft(reversed(skipped))
 
 
-def flush(process: Process, accepts: Callable[[Any], object]) -> None:
-    """Remove every message that ``accepts`` takes from the mailbox of the process that the calling thread runs."""
+def take_all(process: Process, accepts: Callable[[Any], object]) -> list[Any]:
+    """Take every message that ``accepts`` likes out of the mailbox of the process that the calling thread runs."""
+    taken: list[Any] = []
     kept: list[Any] = []
-    while _take_first(process, accepts, kept) is not _NONE:
-        pass
+    while (message := _take_first(process, accepts, kept)) is not _NONE:
+        taken.append(message)
     process.mailbox.extendleft(reversed(kept))
+    return taken
 
 
 def _predicate(match: Match) -> Callable[[Any], object]:
@@ -82,32 +85,61 @@ def _take_first(process: Process, accepts: Callable[[Any], object], skipped: lis
     return _NONE
 
 
-def wait_for_mail(process: Process, record: ThreadRecord, deadline: float | None) -> bool:
-    """Wait until something is in the mailbox; False at the deadline.
+class _Parked:
+    """What ``Process.parked`` shows: how to wake the thread that waits for mail, once."""
 
-    Ends by: ``notify`` after a message; ``bury`` after the death of the process; the deadline; KeyboardInterrupt in
-    the main thread. In each case the thread holds ``running`` again and its parker is locked.
+    __slots__ = ("parker", "released")
+
+    def __init__(self, parker: Any) -> None:
+        self.parker = parker
+        self.released = False
+
+    def release(self) -> None:
+        """Wake it; called by whoever has taken ``running``, which from here on is the thread's."""
+        self.released = True  # first: an interrupted thread asks whether its parker will still be released
+        self.parker.release()
+
+
+def wait_for_mail(
+    process: Process, record: ThreadRecord, deadline: float | None, has_mail: Callable[[Process], bool]
+) -> bool:
+    """Wait until ``has_mail``, or until woken for another reason (True); False at the deadline.
+
+    Ends by: ``notify`` after a message; ``bury`` after the death of the process; a stale entry of the run queue; the
+    deadline; KeyboardInterrupt in the main thread. In each case the thread holds ``running`` again and its parker is
+    locked.
     """
-    parker = record.parker
-    process.parked = parker
+    process.parked = parked = _Parked(record.parker)
     process.running.release()
     # As at the end of a slice: what came while ``running`` was held is found by this look.
-    if (process.mailbox or process.dead) and process.running.acquire(False):
+    if (has_mail(process) or process.dead) and process.running.acquire(False):
         process.parked = None
+        woken = True
     else:
-        _sleep(process, record, parker, deadline)
+        woken = _sleep(process, record, parked, deadline)
     if process.dead:
         raise Killed
-    return bool(process.mailbox) or deadline is None
+    return woken
 
 
-def _sleep(process: Process, record: ThreadRecord, parker: Any, deadline: float | None) -> None:
+def _sleep(process: Process, record: ThreadRecord, parked: _Parked, deadline: float | None) -> bool:
     scheduler.hand_off(record)
-    woken = False
     try:
-        woken = park(parker, deadline)
-    finally:
-        # Whoever holds ``running`` now is about to release the parker.
+        woken = park(parked.parker, deadline)
+        # Whoever holds ``running`` although the deadline has passed is about to release the parker.
         if not woken and not process.running.acquire(False):
-            take(parker)
+            take(parked.parker)
+            woken = True
+    except BaseException:  # KeyboardInterrupt, in the main thread
+        if parked.released:
+            record.renew_parker()
+        elif not process.running.acquire(False):
+            take(parked.parker)
+        raise
+    finally:
         process.parked = None
+    return woken
+
+
+def _any_message(process: Process) -> bool:
+    return bool(process.mailbox)

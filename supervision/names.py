@@ -11,7 +11,19 @@ from typing import Any, Final, Protocol, runtime_checkable
 from supervision.errors import AlreadyRegistered, BadArgument, BadType, NoProcess
 from supervision.process_table import Pid, Process
 
-__all__ = ["Via", "ViaName", "check_name", "find", "is_via", "register", "registered_names", "release", "resolve", "unregister"]
+__all__ = [
+    "Via",
+    "ViaName",
+    "check_destination",
+    "check_name",
+    "find",
+    "is_via",
+    "register",
+    "registered_names",
+    "release",
+    "resolve",
+    "unregister",
+]
 
 
 @runtime_checkable
@@ -22,7 +34,7 @@ class Via(Protocol):
     """
 
     def register_name(self, pid: Pid) -> Any:
-        """Give the name to ``pid``; raises AlreadyRegistered if it is taken."""
+        """Give the name to ``pid``; if it is taken raises AlreadyRegistered, or returns False or ``"no"``."""
 
     def unregister_name(self) -> Any:
         """Take the name back."""
@@ -32,7 +44,7 @@ class Via(Protocol):
 
 
 # Guards both the table and ``Process.name``. A leaf: nothing is taken under it.
-_lock: Final = threading.Lock()
+_lock = threading.Lock()
 _names: dict[str, Process] = {}
 
 EXPECTED: Final = "a non-empty string or a via (an object with register_name, unregister_name and whereis_name)"
@@ -108,14 +120,31 @@ def release(process: Process) -> None:
             del _names[process.name]
 
 
+def forget_all() -> None:
+    """Begin anew, in a forked child, which may have been copied while another thread held the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _names.clear()
+
+
 def registered_names() -> list[str]:
     """All local names."""
     with _lock:
         return list(_names)
 
 
+def check_destination(dest: Any) -> None:
+    """Refuse what is neither a pid nor a name nor a via.
+
+    Raises:
+        BadType: it is none of these.
+    """
+    if not isinstance(dest, Pid | str) and not is_via(dest):
+        raise BadType(f"the destination must be a Pid, {EXPECTED}, got {dest!r}")
+
+
 def find(dest: Any) -> Process | None:
-    """Return the process behind a pid, a name or a via; None for a name that nobody has.
+    """Return the process behind a pid, a name or a via; None for a name that nobody has, and for None.
 
     Raises:
         BadType: ``dest`` is none of these.
@@ -125,10 +154,10 @@ def find(dest: Any) -> Process | None:
     if isinstance(dest, str):
         # A single read, which needs no lock; the answer may be out of date at once in any case.
         return _names.get(dest)
-    if is_via(dest):
-        pid = dest.whereis_name()
-        return None if pid is None else find(pid)
-    raise BadType(f"the destination must be a Pid, {EXPECTED}, got {dest!r}")
+    if dest is None:  # what ``whereis`` gave: nobody
+        return None
+    check_destination(dest)
+    return find(dest.whereis_name())
 
 
 def resolve(dest: Any) -> Process:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ __all__ = ["Poller", "Ready", "Source", "dispatch", "new_poller"]
 
 READABLE: Final = 1
 WRITABLE: Final = 2
+ENDED: Final = 4
 
 # Events fetched in one system call; the rest are fetched by the next. Bounds the burst that one thread queues.
 EVENTS_AT_ONCE: Final = 256
+
+
+Deliver = Callable[["Process", Any], None]
 
 
 class Source:
@@ -34,10 +39,12 @@ class Source:
 
     Fields: ``reader`` and ``writer`` are written by the thread that waits, before it tries its operation for the last
     time. ``posted`` is a test-and-set flag: held from the moment the source is put into the mailbox until the process
-    begins to read; it must be released *before* the read, so that what arrives later is told again.
+    begins to read; it must be released *before* the read, so that what arrives later is told again. ``ended`` is set
+    once the peer has hung up or an error is pending: from then on a short read does not mean drained, since the end
+    and the data before it may have been told as one.
     """
 
-    __slots__ = ("fd", "posted", "process", "reader", "watches_writing", "writer")
+    __slots__ = ("ended", "fd", "posted", "process", "reader", "watched", "watches_writing", "writer")
 
     def __init__(self, fd: int, process: Process) -> None:
         self.fd = fd
@@ -45,11 +52,18 @@ class Source:
         self.reader: Wait | None = None
         self.writer: Wait | None = None
         self.posted = threading.Lock()
+        self.watched = False
         self.watches_writing = False
+        self.ended = False
+
+    def tell(self, deliver: Deliver) -> None:
+        """Nobody waits and there is something to read: send this source to its process, unless it has it already."""
+        if self.posted.acquire(False):
+            deliver(self.process, self)
 
 
 Ready = list[tuple[Source, int]]
-"""What one wait found: sources, each with READABLE, WRITABLE or both."""
+"""What one wait found: sources, each with READABLE, WRITABLE and ENDED as they apply."""
 
 
 class Poller(Protocol):
@@ -110,7 +124,8 @@ class EpollPoller:
             if source is not None:
                 readable = READABLE if mask & ~select.EPOLLOUT else 0
                 writable = WRITABLE if mask & ~(select.EPOLLIN | select.EPOLLRDHUP) else 0
-                ready.append((source, readable | writable))
+                ended = ENDED if mask & ~(select.EPOLLIN | select.EPOLLOUT) else 0
+                ready.append((source, readable | writable | ended))
         return ready
 
     def wake(self) -> None:
@@ -136,14 +151,14 @@ def new_poller() -> Poller:
     return KqueuePoller()
 
 
-def dispatch(source: Source, ready: int, deliver: Any) -> None:
+def dispatch(source: Source, ready: int, deliver: Deliver) -> None:
     """Tell whoever must know that ``source`` is ready."""
+    if ready & ENDED:
+        source.ended = True  # before the process can read
     if ready & READABLE:
         wait = source.reader
-        if wait is not None:
-            wait.fire()
-        elif source.posted.acquire(False):
-            deliver(source.process, source)
+        if wait is None or not wait.fire():  # nobody waits, or no longer
+            source.tell(deliver)
     if ready & WRITABLE:
         wait = source.writer
         if wait is not None:

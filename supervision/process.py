@@ -7,20 +7,19 @@ thread; those that need a pid of their own adopt a foreign one.
 from __future__ import annotations
 
 import contextvars
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from supervision import mailbox, names, signals
 from supervision.arguments import a_callable, boolean, milliseconds
-from supervision.errors import BadArgument, BadType, Killed, NoProcess
+from supervision.errors import BadType, Killed, NoProcess
 from supervision.foreign import this_process
 from supervision.messages import INFINITY, Down
-from supervision.process_table import Pid, Process, Ref, live_processes
-from supervision.scheduler import deliver, notify, scheduler
+from supervision.process_info import ProcessInfo, name_of, snapshot
+from supervision.process_table import Pid, Process, Ref, ancestry, live_processes
+from supervision.scheduler import deliver, scheduler
+from supervision.send_after import TimerRef, cancel_timer, read_timer, send_after
 from supervision.threads import current, library_call
-from supervision.timers import Timer
 from supervision.trampoline import FunctionBody
 from supervision.waits import Wait, deadline_after, wait_for
 
@@ -57,43 +56,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessInfo:
-    """A snapshot of one process.
-
-    Attributes:
-        status: ``"running"`` (a thread runs it), ``"waiting"`` (it waits for mail) or ``"suspended"``.
-        current_function: what it runs, as text.
-        message_queue_len: messages it has not taken.
-    """
-
-    pid: Pid
-    label: Any
-    name: Any
-    links: tuple[Pid, ...]
-    monitors: tuple[Pid, ...]
-    monitored_by: tuple[Pid, ...]
-    message_queue_len: int
-    status: str
-    current_function: str
-    trap_exit: bool
-    ancestors: tuple[Pid, ...]
-
-    @property
-    def names(self) -> tuple[Any, ...]:
-        """The registered names: one or none."""
-        return () if self.name is None else (self.name,)
-
-
-class TimerRef:
-    """What ``send_after`` returns. Opaque."""
-
-    __slots__ = ("_timer",)
-
-    def __init__(self, timer: Timer) -> None:
-        self._timer = timer
-
-
 def self() -> Pid:
     """Returns the pid of the calling process; a foreign thread is adopted.
 
@@ -124,6 +86,9 @@ def spawn_link(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pid:
     me = this_process()
     process = _new(fn, args, kwargs)
     signals.link(me, process)
+    if me.dead:  # just killed: the link that would end the new process has not been made, or has done its work
+        signals.end(process, "noproc")
+        raise Killed
     _launch(process)
     return process.pid
 
@@ -144,10 +109,8 @@ def spawn_monitor(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple
 def _new(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Process:
     a_callable("fn", fn)
     process = Process("process", FunctionBody(fn, args, kwargs), contextvars.copy_context())
-    creator = current.record.process
-    if creator is not None:
-        process.ancestors = (creator.pid, *creator.ancestors)
-    process.label = getattr(fn, "__qualname__", None)
+    process.ancestors = ancestry(current.record.process)
+    process.initial_call = name_of(fn)
     return process
 
 
@@ -260,7 +223,7 @@ def demonitor(ref: Ref, *, flush: bool = False) -> bool:
     me = this_process()
     prevented = signals.demonitor(me, ref)
     if flush and not prevented:
-        mailbox.flush(me, lambda message: isinstance(message, Down) and message.ref is ref)
+        mailbox.take_all(me, lambda message: isinstance(message, Down) and message.ref is ref)
     return prevented
 
 
@@ -303,41 +266,7 @@ def info(pid: Pid) -> ProcessInfo | None:
 
     Counterpart: ``Process.info/1``.
     """
-    process = _process_of(pid)
-    with process.lock:
-        if process.dead:
-            return None
-        return ProcessInfo(
-            pid=pid,
-            label=process.label,
-            name=process.name,
-            links=tuple(peer.pid for peer in process.links or ()),
-            monitors=tuple(target.pid for target in list((process.monitors or {}).values())),
-            monitored_by=tuple(_watching(process)),
-            message_queue_len=process.queue_length(),
-            status=_status(process),
-            current_function=_current_function(process),
-            trap_exit=process.trap_exit,
-            ancestors=process.ancestors,
-        )
-
-
-def _watching(process: Process) -> list[Pid]:
-    watchers = list((process.monitored_by or {}).values())
-    return [watcher.watcher.pid for watcher in watchers if isinstance(watcher, signals.ProcessMonitor)]
-
-
-def _status(process: Process) -> str:
-    if process.suspended:
-        return "suspended"
-    return "running" if process.running.locked() and process.wait is None else "waiting"
-
-
-def _current_function(process: Process) -> str:
-    body = process.body
-    if isinstance(body, FunctionBody):
-        return getattr(body.function, "__qualname__", repr(body.function))
-    return type(body).__qualname__ if body is not None else process.kind
+    return snapshot(_process_of(pid))
 
 
 def pids() -> list[Pid]:
@@ -410,65 +339,6 @@ def get_label(pid: Pid) -> Any:
     """
     process = _process_of(pid)
     return None if process.dead else process.label
-
-
-@library_call
-def send_after(dest: Any, message: Any, milliseconds_: int) -> TimerRef:
-    """Sends ``message`` to ``dest`` after so many milliseconds, also if the caller has ended by then.
-
-    Args:
-        dest: a pid or a via; or a name, which is looked up when the timer fires.
-        message: anything.
-        milliseconds_: a whole number.
-
-    Counterpart: ``erlang:send_after/3``.
-    """
-    milliseconds("milliseconds", milliseconds_, infinity=False)
-    if not isinstance(dest, str):
-        names.find(dest)
-    timer = Timer(time.monotonic() + milliseconds_ / 1000, _send_late, (dest, message))
-    scheduler.add_timer(timer)
-    return TimerRef(timer)
-
-
-def _send_late(argument: tuple[Any, Any]) -> None:
-    dest, message = argument
-    target = names.find(dest)
-    if target is not None:
-        deliver(target, message)
-
-
-@library_call
-def cancel_timer(ref: TimerRef) -> int | None:
-    """Cancels a timer.
-
-    Returns:
-        The milliseconds that were left, or None if it had fired or been cancelled.
-
-    Counterpart: ``erlang:cancel_timer/1``.
-    """
-    timer = _timer_of(ref)
-    return _left(timer) if scheduler.timers.cancel(timer) else None
-
-
-@library_call
-def read_timer(ref: TimerRef) -> int | None:
-    """Returns the milliseconds left, or None if the timer has fired or been cancelled.
-
-    Counterpart: ``erlang:read_timer/1``.
-    """
-    timer = _timer_of(ref)
-    return _left(timer) if scheduler.timers.is_pending(timer) else None
-
-
-def _left(timer: Timer) -> int:
-    return max(0, round((timer.deadline - time.monotonic()) * 1000))
-
-
-def _timer_of(ref: TimerRef) -> Timer:
-    if not isinstance(ref, TimerRef):
-        raise BadType(f"ref must be a TimerRef, got {ref!r}")
-    return ref._timer
 
 
 @library_call

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from supervision.threads import ThreadRecord
     from supervision.waits import Wait
 
-__all__ = ["Body", "Owned", "Pid", "Process", "Ref", "Watcher", "live_processes", "quarantined"]
+__all__ = ["Body", "Owned", "Pid", "Process", "Ref", "Watcher", "ancestry", "live_processes", "quarantined"]
+
+# How many of its creators a process remembers, as many as a report can use. A process that starts its own successor,
+# again and again, must not grow by one each time.
+MOST_ANCESTORS: Final = 16
 
 # ``next`` of an itertools.count is one C call and hands out every number once, with the GIL and without it.
 _numbers: Final = itertools.count(1)
@@ -36,10 +40,9 @@ class Pid:
         self._process = process
 
     def __repr__(self) -> str:
-        label = self._process.label
-        named = self._process.name
-        suffix = f" {named}" if named is not None else f" {label}" if label is not None else ""
-        return f"<Pid {self._number}{suffix}>"
+        process = self._process
+        shown = next((text for text in (process.name, process.label, process.initial_call) if text is not None), None)
+        return f"<Pid {self._number}>" if shown is None else f"<Pid {self._number} {shown}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Pid is meaningful only in the operating-system process that made it; it cannot be pickled")
@@ -84,6 +87,9 @@ class Body(Protocol):
     def step(self, process: Process, record: ThreadRecord) -> None:
         """Work on what has arrived; never raises."""
 
+    def buried(self) -> None:
+        """The process is dead and no thread runs it any more; never blocks, never raises."""
+
 
 class Process:
     """The record of one process.
@@ -93,8 +99,8 @@ class Process:
     * ``queued``, a test-and-set flag: taken by whoever puts the process on the run queue, dropped by whoever pops it.
     * ``running``, a test-and-set flag: held by the one thread that runs the process, or on its behalf. A thread that
       waits in ``receive`` has dropped it and left its parker in ``parked``.
-    * ``lock``: guards ``dead``, ``exit_reason``, ``trap_exit``, ``links``, ``monitors``, ``monitored_by``, ``owned``
-      and ``wait``. Held for a few instructions; no user code runs under it.
+    * ``lock``: guards ``dead``, ``trap_exit``, ``links``, ``monitored_by``, ``owned``, ``suspended`` and ``wait``. Held
+      for a few instructions; no user code runs under it.
 
     The other fields are written by the creator before the process is first scheduled, or by the holder of ``running``.
     """
@@ -107,7 +113,7 @@ class Process:
         "context",
         "crash",
         "dead",
-        "exit_reason",
+        "initial_call",
         "kind",
         "label",
         "links",
@@ -138,6 +144,7 @@ class Process:
         self.ancestors: tuple[Pid, ...] = ()
         self.parent: Pid | None = None  # who started it by ``start_link``; its EXIT is an order to end
         self.label: Any = None
+        self.initial_call: str | None = None  # what it was started to run, as text
         self.name: Any = None
         self.mailbox: deque[Any] = deque()
         self.system: deque[Any] | None = None
@@ -147,7 +154,6 @@ class Process:
         self.running = threading.Lock()
         self.lock = threading.Lock()
         self.dead = False
-        self.exit_reason: Any = None
         self.trap_exit = False
         self.links: dict[Process, None] | None = None
         self.monitors: dict[Any, Process] | None = None
@@ -170,10 +176,21 @@ class Process:
             return True
         return bool(self.mailbox) and not self.suspended
 
+    def status(self) -> str:
+        """``"suspended"``, ``"running"`` if a thread runs it now, else ``"waiting"``; a snapshot."""
+        if self.suspended:
+            return "suspended"
+        return "running" if self.running.locked() and self.wait is None else "waiting"
+
     def queue_length(self) -> int:
         """The number of messages that have not been taken, a snapshot."""
         skipped = self.skipped
         return len(self.mailbox) + (len(skipped) if skipped else 0)
+
+
+def ancestry(creator: Process | None) -> tuple[Pid, ...]:
+    """The ancestors of a process that ``creator`` starts: the creator, the creator of that, and so on."""
+    return () if creator is None else (creator.pid, *creator.ancestors[: MOST_ANCESTORS - 1])
 
 
 # Single dict operations are atomic with the GIL and lock the dict without it; readers copy with ``list(...)``.

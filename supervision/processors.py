@@ -8,52 +8,94 @@ hand it to a spare worker or start one. The worker that lost it finishes what it
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
-from supervision.threads import ThreadRecord, current
+from supervision.errors import BadArgument
+from supervision.stacks import blocked_places
+from supervision.threads import GIL_ENABLED, ThreadRecord, current
 
-__all__ = ["Processors"]
+__all__ = ["DEFAULT_MAX_THREADS", "Processors"]
 
 logger: Final = logging.getLogger("supervision")
+
+# Far more threads than a program that blocks on purpose needs, far fewer than would take a machine down.
+DEFAULT_MAX_THREADS: Final = 10_000
 
 # Seconds that a worker without a processor waits for one before its thread ends. Long enough that a program which
 # blocks now and then reuses its threads, short enough that a burst does not keep hundreds of them.
 SPARE_SECONDS: Final = 5.0
 
-# Seconds between two warnings that ``max_threads`` was reached.
+# Seconds between two warnings that no further worker can be had: each would be about the same threads.
 WARN_EVERY_SECONDS: Final = 10.0
 
 
 class Processors:
     """The processors and their workers.
 
-    ``lock`` guards ``spares``, ``threads``, ``unassigned`` and ``holders``, and every taking of a processor by
-    the watchdog. Nothing else is taken under it, and no thread is started under it.
+    ``lock`` guards ``spares``, ``threads``, ``unassigned``, ``count``, ``settled`` and ``holders``, and every taking of
+    a processor by the watchdog. Nothing else is taken under it, and no thread is started under it.
     """
 
-    def __init__(self, count: int, max_threads: int, run: Callable[[ThreadRecord], None]) -> None:
-        self.count = count
-        self.max_threads = max_threads
+    def __init__(self, run: Callable[[ThreadRecord], None]) -> None:
         self.run = run
         self.lock = threading.Lock()
-        self.unassigned = count  # nobody holds these; workers for them start when there is work
+        self.count = 1
+        self.settled = False  # whether ``count`` is what was asked for; decided when the first worker is needed
+        self.max_threads = DEFAULT_MAX_THREADS
+        # Nobody holds these; workers for them start when there is work. Negative: so many too many are held, and the
+        # next that are given away or fall idle are dropped.
+        self.unassigned = 1
         self.threads = 0
         self.spares: list[ThreadRecord] = []
         self.holders: set[ThreadRecord] = set()
         self.last_warning = -WARN_EVERY_SECONDS
-        self.on_limit: Callable[[], str] = str
+        self.closing = False  # the interpreter is ending, and it is no news that no thread can be started
         self.on_freed: Callable[[ThreadRecord], None] = lambda record: None
+
+    def settle(self) -> None:
+        """Decide how many there are, unless that is decided.
+
+        Raises:
+            BadArgument: the environment variable SUPERVISION_PROCESSORS is no such number.
+        """
+        if not self.settled:
+            count = default_processors()
+            with self.lock:
+                if not self.settled:
+                    self._resize(count)
+
+    def resize(self, count: int) -> None:
+        """Change how many there are. More come into use with the next work, fewer as workers fall idle or block."""
+        with self.lock:
+            self._resize(count)
+
+    def _resize(self, count: int) -> None:
+        self.unassigned += count - self.count
+        self.count = count
+        self.settled = True
 
     def start_one(self) -> None:
         """Put a processor that nobody holds to work, if there is one."""
+        self.settle()
         with self.lock:
-            if not self.unassigned or (not self.spares and self.threads >= self.max_threads):
+            if self.unassigned <= 0 or (not self.spares and self.threads >= self.max_threads):
                 return
             self.unassigned -= 1
         self.place()
+
+    def retire(self, record: ThreadRecord) -> bool:
+        """Drop the processor of the calling worker, which is idle, if more are held than there should be."""
+        with self.lock:
+            if self.unassigned >= 0 or not record.lost.acquire(False):
+                return False
+            self.unassigned += 1
+            self.holders.discard(record)
+            return True
 
     def hand_off(self, record: ThreadRecord) -> None:
         """Give the processor of the calling thread away, if it holds one, because it is about to block."""
@@ -67,46 +109,40 @@ class Processors:
         with self.lock:
             if record not in self.holders or not record.in_slice or record.slice != slice_number:
                 return False
+            record.taken_by_watchdog = True  # first: the worker looks at it once it sees that it has lost
             if not record.lost.acquire(False):  # it hands off by itself right now
+                record.taken_by_watchdog = False
                 return False
-            record.taken_by_watchdog = True
             self.holders.discard(record)
         self.place()
         return True
 
     def place(self) -> None:
-        """Hand a processor to a spare worker, or to a new one."""
+        """Hand a processor to a spare worker, or to a new one; drop it if there are too many."""
         with self.lock:
+            if self.unassigned < 0:
+                self.unassigned += 1
+                return
             if self.spares:
                 record = self.spares.pop()
                 self._assign(record)
                 record.parker.release()  # ends the wait in ``_await``
                 return
-            if self.threads >= self.max_threads:
+            full = self.threads >= self.max_threads
+            if full:
                 self.unassigned += 1
-                warn = self._may_warn()
             else:
                 self.threads += 1
-                warn = None
-        if warn is None:
+        if not full:
             self._start_thread()
-        elif warn:
-            logger.warning("all %d threads are blocked, actors must wait:\n%s", self.max_threads, self.on_limit())
-
-    def resize(self, count: int, max_threads: int) -> None:
-        """Change the numbers before the first worker has started."""
-        with self.lock:
-            self.unassigned += count - self.count
-            self.count = count
-            self.max_threads = max_threads
-
-    def started(self) -> bool:
-        """Whether any worker has ever been started and not ended."""
-        return self.threads > 0
+        elif self._may_warn():
+            logger.warning(
+                "all %d threads are blocked, other actors must wait:\n%s", self.max_threads, blocked_places()
+            )
 
     def _may_warn(self) -> bool:
         now = time.monotonic()
-        if now - self.last_warning < WARN_EVERY_SECONDS:
+        if self.closing or now - self.last_warning < WARN_EVERY_SECONDS:
             return False
         self.last_warning = now
         return True
@@ -123,7 +159,8 @@ class Processors:
             with self.lock:
                 self.threads -= 1
                 self.unassigned += 1
-            logger.error("no thread can be started for a processor: %s", error)
+            if self._may_warn():
+                logger.error("no thread can be started, other actors must wait: %s\n%s", error, blocked_places())
 
     def _work(self) -> None:
         record = current.record
@@ -132,6 +169,8 @@ class Processors:
             self._assign(record)
         while True:
             self.run(record)  # returns when the processor is lost
+            if not record.worker:  # this is a forked child, which has come back out of the code that forked
+                return
             if record.taken_by_watchdog:
                 record.taken_by_watchdog = False
                 self.on_freed(record)
@@ -141,7 +180,7 @@ class Processors:
     def _await(self, record: ThreadRecord) -> bool:
         """Wait as a spare until there is a processor (True) or it was not needed for ``SPARE_SECONDS`` (False)."""
         with self.lock:
-            if self.unassigned:
+            if self.unassigned > 0:
                 self.unassigned -= 1
                 self._assign(record)
                 return True
@@ -154,3 +193,21 @@ class Processors:
                 self.threads -= 1
                 return False
         return record.parker.acquire()  # chosen while timing out: the release is certain, ``place`` has it under way
+
+
+def default_processors() -> int:
+    """The number of processors: SUPERVISION_PROCESSORS, else 1 with the GIL and one per CPU without it.
+
+    Raises:
+        BadArgument: SUPERVISION_PROCESSORS is no such number.
+    """
+    asked = os.environ.get("SUPERVISION_PROCESSORS", "")
+    if asked:
+        if not (asked.isascii() and asked.isdecimal() and int(asked)):
+            raise BadArgument(f"SUPERVISION_PROCESSORS must be a whole number, at least 1, got {asked!r}")
+        return int(asked)
+    if GIL_ENABLED:
+        return 1
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    return os.cpu_count() or 1

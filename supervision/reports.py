@@ -36,7 +36,8 @@ class Crash:
 
     Attributes:
         pid: the process.
-        label: its label, or what it runs.
+        label: its label, or None.
+        initial_call: what it was started to run, as text.
         name: its registered name, or None.
         reason: its exit reason.
         message: what it worked on.
@@ -47,6 +48,7 @@ class Crash:
 
     pid: Pid
     label: Any
+    initial_call: str | None
     name: Any
     reason: Any
     message: Any
@@ -55,44 +57,51 @@ class Crash:
     caller: Any = None
 
 
-def report(process: Process, child_id: Any = None, decision: str | None = None) -> None:
+def report(process: Process, child_id: Any = None, decision: str | None = None) -> bool:
     """Log the crash of ``process``, unless there is none or it has been reported.
 
     Args:
         process: the one that crashed; its ``crash`` is taken from it.
         child_id: its id under the supervisor that reports it.
         decision: what the supervisor does about it.
+
+    Returns:
+        Whether there was one.
     """
     with process.lock:  # one of several reporters takes it
         crash, process.crash = process.crash, None
     if crash is None:
-        return
+        return False
     reason = crash.reason
     trace = (type(reason), reason, reason.__traceback__) if isinstance(reason, BaseException) else None
     logger.error("%s", _text(crash, child_id, decision), exc_info=trace, extra={"crash": crash, "child_id": child_id})
+    return True
 
 
 def _text(crash: Crash, child_id: Any, decision: str | None) -> str:
-    who = f"{crash.pid!r}" if crash.label is None else f"{crash.pid!r} ({_shown(crash.label)})"
-    lines = [f"{who} terminated: {exits.describe(crash.reason)}"]
-    if child_id is not None:
-        lines.append(f"  child id: {_shown(child_id)}")
-    if decision is not None:
-        lines.append(f"  supervisor: {decision}")
-    if crash.message is not NOTHING:
-        lines.append(f"  last message: {_shown(crash.message)}")
-    if crash.state is not NOTHING:
-        lines.append(f"  state: {_shown(crash.state)}")
-    if crash.caller is not None:
-        lines.append(f"  caller: {crash.caller!r}")
-    if crash.ancestors:
-        lines.append(f"  ancestors: {list(crash.ancestors)!r}")
+    known = {
+        "initial call": crash.initial_call,
+        "label": crash.label,
+        "child id": child_id,
+        "supervisor": decision,
+        "last message": crash.message,
+        "state": crash.state,
+        "caller": crash.caller,
+        "ancestors": list(crash.ancestors) or None,
+    }
+    lines = [f"{crash.pid!r} terminated: {exits.describe(crash.reason)}"]
+    lines += [f"  {what}: {_shown(value)}" for what, value in known.items() if _is_known(what, value)]
     return "\n".join(lines)
+
+
+def _is_known(what: str, value: Any) -> bool:
+    # None is something that a message or a state can be.
+    return value is not (NOTHING if what in ("last message", "state") else None)
 
 
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception as error:  # the repr is the user's; without this a broken one would hide the crash itself
+    except Exception as error:  # noqa: BLE001  the repr is the user's; a broken one must not hide the crash
         text = f"<unprintable {type(value).__name__}: {error!r}>"
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["UNSET", "Ignore", "NoReply", "Ok", "Reply", "Result", "Stop"]
+__all__ = ["UNSET", "Ignore", "NoReply", "Ok", "Reply", "Result", "Stop", "Unset"]
 
 
-class _Unset:
+class Unset:
+    """The type of ``UNSET``."""
+
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "UNSET"
 
 
-UNSET: Final = _Unset()
+UNSET: Final = Unset()
 """Tells an argument that was left out from one that is None."""
 
 

@@ -16,8 +16,6 @@ flags on every build; docs/runtime.md has the argument in full.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections import deque
@@ -26,13 +24,11 @@ from typing import Any, Final
 from supervision.poller import Poller, Ready, dispatch, new_poller
 from supervision.process_table import Process, quarantined
 from supervision.processors import Processors
-from supervision.threads import GIL_ENABLED, ThreadRecord
+from supervision.threads import ThreadRecord
 from supervision.timers import Timer, Timers
 from supervision.watchdog import Watchdog
 
-__all__ = ["DEFAULT_MAX_THREADS", "Scheduler", "bury", "deliver", "notify", "scheduler"]
-
-DEFAULT_MAX_THREADS: Final = 10_000
+__all__ = ["Scheduler", "bury", "deliver", "notify", "scheduler"]
 
 # Slices between two looks at the events and timers while the run queue is never empty. With slices of some tens of
 # microseconds new readiness waits about a millisecond at most; each look is one system call.
@@ -43,10 +39,10 @@ class Scheduler:
     """The run queue and the workers' loop. One per operating-system process (``scheduler``)."""
 
     def __init__(self) -> None:
-        self.start(default_processors(), DEFAULT_MAX_THREADS)
+        self.start()
 
-    def start(self, processors: int, max_threads: int) -> None:
-        """(Re)initialise everything; also what a forked child does, whose threads and descriptors are its parent's."""
+    def start(self) -> None:
+        """Make everything new; also in a forked child, whose threads and descriptors are those of its parent."""
         self.run_queue: deque[Process] = deque()
         # Workers with nothing to do, each with ``wake`` set. A worker adds itself and then looks at the run queue;
         # an enqueuer appends to the run queue and then looks here. Whoever pops a worker from it must wake it.
@@ -55,7 +51,7 @@ class Scheduler:
         self.poller: Poller = new_poller()
         # Test-and-set flag: held by the one worker that sleeps in the poller.
         self.polling = threading.Lock()
-        self.processors = Processors(processors, max_threads, self.run_processor)
+        self.processors = Processors(self.run_processor)
         self.watchdog = Watchdog(self.processors)
         self.processors.on_freed = self.watchdog.freed
 
@@ -66,7 +62,7 @@ class Scheduler:
         self.run_queue.append(process)
         if self.idle:
             self._wake_one()
-        elif self.processors.unassigned:
+        elif self.processors.unassigned > 0:
             self.processors.start_one()
 
     def hand_off(self, record: ThreadRecord) -> None:
@@ -79,8 +75,14 @@ class Scheduler:
             # The poller's worker takes the flag before it reads the deadlines, so it reads this one or is woken.
             if self.polling.locked():
                 self.poller.wake()
-            elif self.processors.unassigned:
+            elif self.processors.unassigned > 0:
                 self.processors.start_one()
+
+    def resize(self, processors: int) -> None:
+        """Change the number of processors."""
+        self.processors.resize(processors)
+        for _ in range(len(self.idle)):  # those that are too many learn of it when they wake
+            self._wake_one()
 
     # A worker's loop
 
@@ -94,6 +96,8 @@ class Scheduler:
                 self._look()
             if not run_queue:
                 looked = 0
+                if self.processors.unassigned < 0 and self._retire(record):
+                    return
                 self._idle(record)
             try:
                 process = run_queue.popleft()
@@ -147,6 +151,14 @@ class Scheduler:
         record.idling = False
         self.watchdog.notice()
         self._handle(ready)
+
+    def _retire(self, record: ThreadRecord) -> bool:
+        """Drop this idle worker's processor if there are too many; another idle one then serves events and timers."""
+        if not self.processors.retire(record):
+            return False
+        if self.idle:
+            self._wake_one()
+        return True
 
     def _poll(self, record: ThreadRecord) -> Ready:
         record.wake = self.poller.wake
@@ -231,21 +243,10 @@ def bury(process: Process) -> None:
         if parked is not None:
             parked.release()
         else:
-            process.body = process.context = None
+            body, process.body, process.context = process.body, None, None
             quarantined.pop(process, None)
-
-
-def default_processors() -> int:
-    """The number of processors: SUPERVISION_PROCESSORS, else 1 with the GIL and one per CPU without it."""
-    asked = os.environ.get("SUPERVISION_PROCESSORS", "")
-    if asked:
-        if not asked.isdecimal() or int(asked) < 1:
-            raise ValueError(f"SUPERVISION_PROCESSORS must be a whole number of at least 1, got {asked!r}")
-        return int(asked)
-    if GIL_ENABLED:
-        return 1
-    count = os.process_cpu_count() if sys.version_info >= (3, 13) else os.cpu_count()
-    return count or 1
+            if body is not None:
+                body.buried()
 
 
 scheduler: Final = Scheduler()

@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from supervision import exits
 from supervision.arguments import is_milliseconds
-from supervision.calls import Call, Cast, StopRequest
+from supervision.calls import Call, Cast, StopRequest, SystemCall
 from supervision.errors import BadReturn
 from supervision.messages import INFINITY, TIMEOUT, Exit
 from supervision.process_table import Pid, Process
 from supervision.reports import NOTHING, Crash
 from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop
-from supervision.scheduler import deliver, scheduler
+from supervision.scheduler import deliver
 from supervision.signals import end, unlink
 from supervision.status import Status
 from supervision.threads import ThreadRecord
-from supervision.timers import Timer
+from supervision.timed_messages import TimedMessage, cancel, deliver_at
 from supervision.trampoline import crash_of, guard, run_exposed
 from supervision.waits import Wait
 
 if TYPE_CHECKING:
     from supervision.actor import Actor
+    from supervision.observer import Observer
 
 __all__ = ["SLICE_MESSAGES", "Server", "Start"]
 
@@ -48,7 +49,7 @@ _TIMEOUT_CHECK: Final = _TimeoutCheck()
 class Start(Wait):
     """The first message of every actor: run ``init``. ``value`` is ``(True, None)`` or ``(False, reason)``."""
 
-    __slots__ = ("arg", "ignored", "pid", "trapping")
+    __slots__ = ("arg", "cause", "ignored", "pid", "trapping")
 
     def __init__(self, record: ThreadRecord, pid: Pid, arg: Any, *, trapping: bool) -> None:
         super().__init__(record)
@@ -56,6 +57,7 @@ class Start(Wait):
         self.arg = arg
         self.trapping = trapping
         self.ignored = False
+        self.cause: BaseException | None = None  # the exception behind a failure
 
     def down(self, ref: Any, process: Process, reason: Any) -> None:
         """End the wait because the actor has ended."""
@@ -65,7 +67,7 @@ class Start(Wait):
 class Server:
     """One running actor. All fields belong to the thread that runs the slice."""
 
-    __slots__ = ("actor", "deadline", "process", "state", "stopping", "timer")
+    __slots__ = ("actor", "deadline", "observer", "process", "started", "state", "stopping", "timer")
 
     def __init__(self, actor: Actor, process: Process) -> None:
         self.actor = actor
@@ -73,17 +75,24 @@ class Server:
         self.state: Any = None
         # When ``handle_info(TIMEOUT, …)`` is due, on the monotonic clock; any message clears it.
         self.deadline: float | None = None
-        self.timer: Timer | None = None
+        self.timer: TimedMessage | None = None
+        self.started = False
         self.stopping = False
+        # What ``sys`` has been asked to note of the messages; None costs nothing.
+        self.observer: Observer | None = None
 
     def step(self, process: Process, record: ThreadRecord) -> None:
         """Handle what has arrived, up to SLICE_MESSAGES."""
         guard(process, record, self._work)
 
+    def buried(self) -> None:
+        """Let go of the state, which a killed actor had no chance to do."""
+        self.state = None
+
     def _work(self, process: Process, record: ThreadRecord) -> None:
         mailbox = process.mailbox
         for _ in range(SLICE_MESSAGES):
-            if process.system:
+            if process.system and self.started:
                 message = process.system.popleft()
             elif mailbox and not process.suspended:
                 message = mailbox.popleft()
@@ -100,6 +109,8 @@ class Server:
             _INTERNAL[kind](self, message, record)
             return
         self.deadline = None
+        if self.observer is not None:
+            self.observer.took(message)
         if kind is Cast:
             self.perform(message, record, "handle_cast", message.message)
         elif isinstance(message, Call):
@@ -112,7 +123,7 @@ class Server:
     def _start(self, order: Start, record: ThreadRecord) -> None:
         arg, order.arg = order.arg, None
         try:
-            result = run_exposed(self.process, record, self.actor.init, arg)
+            result = self.init(arg, record)
             del arg
             if type(result) is not Ok:
                 self._refuse(order, result)
@@ -120,13 +131,19 @@ class Server:
             self.state = result.state
             if result.timeout is not None:
                 self.set_timeout("init", result)
-        except BaseException as error:  # whatever init raises is why the start failed
+        except BaseException as error:  # noqa: BLE001  whatever init raises is why the start failed
             reason = exits.reason_of(error)
+            order.cause = error if reason is error else error.__cause__
             self._abort(order, reason, crash_of(self.process, reason))
             return
+        self.started = True
         order.fire((True, None))
         if result.continue_with is not UNSET:
             self.perform(NOTHING, record, "handle_continue", result.continue_with)
+
+    def init(self, arg: Any, record: ThreadRecord) -> Any:
+        """Run the user's ``init``."""
+        return run_exposed(self.process, record, self.actor.init, arg)
 
     def _refuse(self, order: Start, result: Any) -> None:
         if type(result) is Ignore:
@@ -138,9 +155,13 @@ class Server:
             raise BadReturn(type(self.actor), "init", result, _EXPECTED["init"])
 
     def _abort(self, order: Start, reason: Any, crash: Crash | None) -> None:
-        """End before the start has succeeded. A starter that traps exits gets the error instead of an Exit."""
-        if order.trapping or order.ignored:
-            unlink(order.pid._process, self.process)
+        """End before the start has succeeded. A starter that traps exits gets the error instead of an Exit.
+
+        Except for a supervisor, to which a crash is left to report: ``start`` takes its Exit back.
+        """
+        starter = order.pid._process
+        if order.ignored or (order.trapping and starter.kind != "supervisor"):
+            unlink(starter, self.process)
         end(self.process, reason, crash)  # the end of the process is what fires the order
 
     def perform(self, message: Any, record: ThreadRecord, name: str, *args: Any) -> None:
@@ -148,7 +169,7 @@ class Server:
         try:
             result = run_exposed(self.process, record, getattr(self.actor, name), *args, self.state)
             self._settle(name, result, message, record)
-        except BaseException as error:  # whatever a callback raises is the actor's exit reason
+        except BaseException as error:  # noqa: BLE001  whatever a callback raises is the actor's exit reason
             if not self.process.dead:
                 self._finish(exits.reason_of(error), message, record)
 
@@ -167,7 +188,7 @@ class Server:
             self.state = result.state
         elif kind is Reply and name == "handle_call":
             self.state = result.state
-            message.fire((True, result.value))
+            self._answer(message, result.value)
         elif kind is Stop:
             if result.state is not UNSET:
                 self.state = result.state
@@ -183,7 +204,8 @@ class Server:
         """Have ``handle_info(TIMEOUT, state)`` run if nothing arrives for so long."""
         timeout = result.timeout
         if not is_milliseconds(timeout):
-            raise BadReturn(type(self.actor), name, result, "a timeout that is a whole number of milliseconds or INFINITY")
+            expected = "a timeout that is a whole number of milliseconds or INFINITY"
+            raise BadReturn(type(self.actor), name, result, expected)
         if timeout == INFINITY:
             return
         if timeout == 0:
@@ -199,9 +221,8 @@ class Server:
         if timer is not None and timer.action is not None:
             if timer.deadline <= deadline:
                 return
-            scheduler.timers.cancel(timer)
-        self.timer = Timer(deadline, _deliver_check, self.process)
-        scheduler.add_timer(self.timer)
+            cancel(self.process, timer)
+        self.timer = deliver_at(deadline, self.process, _TIMEOUT_CHECK)
 
     def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
         deadline = self.deadline
@@ -217,6 +238,17 @@ class Server:
         """Nothing has arrived for as long as the last result allowed."""
         self.perform(TIMEOUT, record, "handle_info", TIMEOUT)
 
+    def _answer(self, caller: Call, value: Any) -> None:
+        if self.observer is not None:
+            self.observer.answered(caller, value)
+        caller.fire((True, value))
+
+    def _answer_system(self, question: SystemCall, record: ThreadRecord) -> None:
+        try:
+            question.fire((True, (True, question.request(self, record))))
+        except BaseException as error:  # noqa: BLE001  a user's function may be part of it; its failure is the caller's
+            question.fire((True, (False, error)))
+
     def _stop(self, message: StopRequest, record: ThreadRecord) -> None:
         self._finish(message.reason, NOTHING, record)
 
@@ -224,11 +256,13 @@ class Server:
         """Run ``terminate`` and end. The answer of a Stop goes out after ``terminate``, even if that fails."""
         self.stopping = True
         reason, failed = self.run_terminate(reason, record)
+        if self.process.dead:  # killed meanwhile
+            return
         crash = None
         if failed or exits.is_crash(reason):
             crash = self._crash(reason, message, record)
         if isinstance(message, Call) and reply is not UNSET:
-            message.fire((True, reply))
+            self._answer(message, reply)
         self._cancel_timer()
         end(self.process, reason, crash)
         self.state = None
@@ -237,7 +271,7 @@ class Server:
         """Run the user's ``terminate``; returns the exit reason, which is the exception's if it raised."""
         try:
             run_exposed(self.process, record, self.actor.terminate, reason, self.state)
-        except BaseException as error:  # what terminate raises is the reason instead, as in OTP
+        except BaseException as error:  # noqa: BLE001  what terminate raises is the reason instead, as in OTP
             return exits.reason_of(error), True
         return reason, False
 
@@ -250,29 +284,27 @@ class Server:
             return crash_of(process, reason, NOTHING, NOTHING, caller)
         return crash_of(process, status.reason, status.message, status.state, caller)
 
-    def status(self, reason: Any, message: Any, record: ThreadRecord, log: Any = None) -> Any:
+    def status(self, reason: Any, message: Any, record: ThreadRecord) -> Any:
         """What ``format_status`` makes of the present state; None if it raises, for then nothing may be shown."""
+        log = None if self.observer is None else self.observer.recent()
         plain = Status(self.state, message, reason, log)
         try:
             given = run_exposed(self.process, record, self.actor.format_status, plain)
-        except BaseException:  # a redaction that fails must not leak what it would have redacted
+        except BaseException:  # noqa: BLE001  a redaction that fails must not leak what it would have redacted
             return None
         return given if isinstance(given, Status) else None
 
     def _cancel_timer(self) -> None:
         timer, self.timer = self.timer, None
         if timer is not None:
-            scheduler.timers.cancel(timer)
-
-
-def _deliver_check(process: Process) -> None:
-    deliver(process, _TIMEOUT_CHECK)
+            cancel(self.process, timer)
 
 
 # Messages of the runtime itself. Unlike a user's they do not end the wait of a callback's timeout.
 _INTERNAL: Final[dict[type, Callable[..., None]]] = {
     _TimeoutCheck: Server._check_timeout,
     StopRequest: Server._stop,
+    SystemCall: Server._answer_system,
     Start: Server._start,
 }
 

@@ -4,15 +4,15 @@ Everything here decides under ``Process.lock`` and acts outside it. Two such loc
 and ``unlink``, in ascending order of the pids' numbers.
 
 The order of a death, which others rely on: sealed → name, owned things and its own monitors released → EXIT to the
-linked → DOWN to the monitoring → its thread pushed out. All of it before the call that caused it returns.
+linked → DOWN to the monitoring → its thread pushed out. All of it before the call that caused it returns. A signal that
+is fatal seals its receiver under the lock under which it was received, so that no ``unlink`` or ``trap_exit`` of the
+receiver can come in between.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
-import traceback
 from collections import deque
 from contextlib import ExitStack
 from typing import Any, Final
@@ -22,10 +22,23 @@ from supervision.exits import Delivery
 from supervision.messages import Down, Exit
 from supervision.process_table import Owned, Pid, Process, Ref, Watcher, live_processes, quarantined
 from supervision.scheduler import bury, deliver, notify, scheduler
+from supervision.stacks import stack_of
 from supervision.threads import current, strike
 from supervision.timers import Timer
 
-__all__ = ["ProcessMonitor", "demonitor", "disown", "end", "exit_signal", "link", "monitor", "own", "unlink", "unwatch", "watch"]
+__all__ = [
+    "ProcessMonitor",
+    "demonitor",
+    "disown",
+    "end",
+    "exit_signal",
+    "link",
+    "monitor",
+    "own",
+    "unlink",
+    "unwatch",
+    "watch",
+]
 
 logger: Final = logging.getLogger("supervision")
 
@@ -77,11 +90,12 @@ class ProcessMonitor:
     def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
         """Queue the Down; the caller notifies."""
         watcher = self.watcher
-        if watcher.dead:
+        monitors = watcher.monitors
+        if watcher.dead or monitors is None:
             return None
-        if watcher.monitors is not None:
-            watcher.monitors.pop(ref, None)
+        # In this order: a ``demonitor`` that no longer finds its monitor must find the Down.
         watcher.mailbox.append(Down(ref, self.shown, reason))
+        monitors.pop(ref, None)
         return watcher
 
 
@@ -90,13 +104,16 @@ def monitor(watcher: Process, target: Process | None, shown: Any) -> Ref:
     ref = Ref()
     if target is watcher:
         return ref
-    if watcher.monitors is None:
-        watcher.monitors = {}
+    monitors = watcher.monitors
+    if monitors is None:
+        monitors = watcher.monitors = {}
     if target is not None:
-        watcher.monitors[ref] = target
+        monitors[ref] = target
         if watch(target, ref, ProcessMonitor(watcher, shown)):
+            if watcher.dead:  # then its monitors may have been dropped before this one was among them
+                unwatch(target, ref)
             return ref
-        watcher.monitors.pop(ref, None)
+        monitors.pop(ref, None)
     deliver(watcher, Down(ref, shown, "noproc"))
     return ref
 
@@ -120,9 +137,10 @@ def unwatch(target: Process, ref: Any) -> bool:
 
 def demonitor(watcher: Process, ref: Ref) -> bool:
     """Stop monitoring; True if that prevented a Down, False if it is queued already or there was no such monitor."""
-    if watcher.monitors is None:
+    monitors = watcher.monitors
+    if monitors is None:
         return False
-    target = watcher.monitors.pop(ref, None)
+    target = monitors.pop(ref, None)
     return target is not None and unwatch(target, ref)
 
 
@@ -137,56 +155,82 @@ def own(process: Process, thing: Owned) -> bool:
         return True
 
 
-def disown(process: Process, thing: Owned) -> None:
-    """Take back ``own``."""
+def disown(process: Process, thing: Owned) -> bool:
+    """Take back ``own``; False if it is released already, or being so, by the end of the process."""
     with process.lock:
-        if process.owned is not None:
-            process.owned.pop(thing, None)
+        if process.owned is None or thing not in process.owned:
+            return False
+        del process.owned[thing]
+        return True
 
 
 def exit_signal(sender: Pid, target: Process, reason: Any) -> None:
     """Send an exit signal, as ``exit(pid, reason)`` does."""
+    death = None
     with target.lock:
         if target.dead:
             return
         delivery, reason = exits.of_exit_signal(reason, traps=target.trap_exit, from_self=sender is target.pid)
         if delivery is Delivery.MESSAGE:
             _post_exit(target, sender, reason)
-    if delivery is Delivery.MESSAGE:
+        elif delivery is Delivery.FATAL:
+            death = _seal(target, reason, None)
+    if death is not None:
+        _spread(death)
+    elif delivery is Delivery.MESSAGE:
         notify(target)
-    elif delivery is Delivery.FATAL:
-        end(target, reason)
 
 
 def end(process: Process, reason: Any, crash: reports.Crash | None = None) -> None:
     """End ``process`` with ``reason``, and with it all that its exit signals end. Does nothing if it is dead."""
-    doomed: deque[tuple[Process, Any, reports.Crash | None]] = deque([(process, reason, crash)])
-    while doomed:
-        victim, why, known = doomed.popleft()
-        _end_one(victim, why, known, doomed)
-
-
-def _end_one(process: Process, reason: Any, crash: reports.Crash | None, doomed: deque[Any]) -> None:
     with process.lock:
         if process.dead:
             return
-        process.dead = True
-        process.exit_reason = reason
-        process.crash = crash
-        links, process.links = process.links, None
-        owned, process.owned = process.owned, None
-        wait = process.wait
+        death = _seal(process, reason, crash)
+    _spread(death)
+
+
+class _Death:
+    """A process that is dead, and what it held when it died."""
+
+    __slots__ = ("links", "owned", "process", "reason", "wait")
+
+    def __init__(self, process: Process, reason: Any) -> None:
+        self.process = process
+        self.reason = reason
+        self.links, process.links = process.links, None
+        self.owned, process.owned = process.owned, None
+        self.wait = process.wait
+
+
+def _seal(process: Process, reason: Any, crash: reports.Crash | None) -> _Death:
+    """Make ``process`` dead. The caller holds its lock, has seen that it lives, and will ``_spread`` the news."""
+    process.dead = True
+    process.crash = crash
+    return _Death(process, reason)
+
+
+def _spread(death: _Death) -> None:
+    """Let all who must hear of a death, and of those that it causes."""
+    deaths = deque([death])
+    while deaths:
+        _spread_one(deaths.popleft(), deaths)
+
+
+def _spread_one(death: _Death, deaths: deque[_Death]) -> None:
+    process, reason = death.process, death.reason
     live_processes.pop(process.pid, None)
     names.release(process)
-    _release_owned(process, reason, owned)
+    _release_owned(process, reason, death.owned)
     _drop_monitors(process)
-    reported_by_parent = _signal_links(process, reason, links, doomed)
+    reported_by_parent = _signal_links(process, reason, death.links, deaths)
     _signal_monitors(process, reason)
-    if crash is not None and not reported_by_parent:
+    if process.crash is not None and not reported_by_parent:
         reports.report(process)
-    if wait is not None:
-        wait.fire()
+    if death.wait is not None:
+        death.wait.fire()
     _drain(process)
+    _forget_creators(process)
     _push_out(process)
 
 
@@ -204,7 +248,7 @@ def _drop_monitors(process: Process) -> None:
         unwatch(target, ref)
 
 
-def _signal_links(process: Process, reason: Any, links: dict[Process, None] | None, doomed: deque[Any]) -> bool:
+def _signal_links(process: Process, reason: Any, links: dict[Process, None] | None, deaths: deque[_Death]) -> bool:
     """Send EXIT along the links; True if the supervisor that started the process has got it and will report."""
     reported_by_parent = False
     for peer in links or ():
@@ -215,11 +259,11 @@ def _signal_links(process: Process, reason: Any, links: dict[Process, None] | No
             delivery, why = exits.of_link_signal(reason, traps=peer.trap_exit)
             if delivery is Delivery.MESSAGE:
                 _post_exit(peer, process.pid, why)
+            elif delivery is Delivery.FATAL:
+                deaths.append(_seal(peer, why, None))
         if delivery is Delivery.MESSAGE:
             reported_by_parent = reported_by_parent or _reports_for(peer, process)
             notify(peer)
-        elif delivery is Delivery.FATAL:
-            doomed.append((peer, why, None))
     return reported_by_parent
 
 
@@ -250,12 +294,20 @@ def _signal_monitors(process: Process, reason: Any) -> None:
 
 def _drain(process: Process) -> None:
     """Empty the sealed mailbox; crashes that a dead supervisor can no longer report are reported as they are."""
-    mail = [*(process.system or ()), *process.mailbox]
-    process.mailbox.clear()
-    process.system = None
-    for message in mail:
-        if type(message) is Exit and message.pid._process.crash is not None:
-            reports.report(message.pid._process)
+    for queue in (process.system, process.mailbox):
+        while queue:
+            try:
+                message = queue.popleft()
+            except IndexError:  # its thread, not pushed out yet, was quicker
+                break
+            if type(message) is Exit and message.pid._process.crash is not None:
+                reports.report(message.pid._process)
+
+
+def _forget_creators(process: Process) -> None:
+    """Or each in a line of processes that start their successors would keep all before it in memory."""
+    process.ancestors = ()
+    process.parent = None
 
 
 def _push_out(process: Process) -> None:
@@ -272,6 +324,5 @@ def _log_stuck(process: Process) -> None:
     if record is None or process.carrier is not record:
         quarantined.pop(process, None)
         return
-    frame = sys._current_frames().get(record.ident)
-    stack = "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"
-    logger.warning("the thread of %r, which is dead, is stuck in:\n%s", process.pid, stack)
+    if not scheduler.processors.closing:
+        logger.warning("the thread of %r, which is dead, is stuck in:\n%s", process.pid, stack_of(record))

@@ -10,14 +10,14 @@ import contextvars
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from supervision import exits, names, signals
+from supervision import mailbox, names, signals
 from supervision.arguments import boolean, milliseconds, unknown_options
 from supervision.calls import run_in_place
 from supervision.dedicated import launch_dedicated
 from supervision.errors import AlreadyRegistered, AlreadyStarted, Ignored, StartError, StartTimeout
 from supervision.foreign import this_process
-from supervision.messages import INFINITY
-from supervision.process_table import Pid, Process
+from supervision.messages import INFINITY, Exit
+from supervision.process_table import Pid, Process, ancestry
 from supervision.scheduler import notify
 from supervision.server import Start
 from supervision.threads import ThreadRecord, current
@@ -79,26 +79,34 @@ def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: 
     me = this_process()
     record = current.record
     process = _new(actor_class, me, options)
-    _claim_name(process, options.name)
-    if linked:
-        process.parent = me.pid
-        signals.link(me, process)
     order = Start(record, me.pid, arg, trapping=me.trap_exit)
     signals.watch(process, order, order)
     process.mailbox.append(order)
-    if options.dedicated_thread:
-        launch_dedicated(process)
-    elif options.timeout != INFINITY or not run_in_place(process, record):
-        notify(process)
+    if linked:
+        process.parent = me.pid
+        signals.link(me, process)
+    try:
+        # Last: whoever finds the process by its name may send to it at once, and ``init`` must come first.
+        _claim_name(process, options.name)
+        if options.dedicated_thread:
+            launch_dedicated(process)
+        elif options.timeout != INFINITY or not run_in_place(process, record):
+            notify(process)
+    except BaseException:
+        _abandon(process, me, record, order)
+        raise
     return _await(process, me, record, order, options.timeout)
 
 
 def _new(actor_class: type[Actor], me: Process, options: StartOptions) -> Process:
-    process = Process(actor_class.kind, None, contextvars.copy_context())
-    process.ancestors = (me.pid, *me.ancestors)
-    process.label = actor_class.__name__ if options.label is None else options.label
     actor = actor_class()
+    process = Process(actor_class.kind, None, contextvars.copy_context())
+    process.ancestors = ancestry(me)
+    process.initial_call = actor_class.__qualname__
+    process.label = options.label
     process.body = actor_class.server_class(actor, process)
+    if options.dedicated_thread:
+        process.running.acquire()  # for its own thread, before anybody else can find it and run it
     return process
 
 
@@ -109,33 +117,51 @@ def _claim_name(process: Process, name: Any) -> None:
         if isinstance(name, str):
             names.register(name, process)
         else:
-            name.register_name(process.pid)
-            signals.own(process, names.ViaName(name))
-    except BaseException as error:
-        signals.end(process, "normal")
-        if isinstance(error, AlreadyRegistered):
-            raise AlreadyStarted(error.pid) from None
-        raise
-    process.label = name if process.label is None else process.label
+            _register_by_via(process, name)
+    except AlreadyRegistered as error:
+        raise AlreadyStarted(error.pid) from None
+
+
+def _register_by_via(process: Process, via: names.Via) -> None:
+    answer = via.register_name(process.pid)
+    if answer is False or answer == "no":
+        raise AlreadyRegistered(via.whereis_name(), via)
+    if not signals.own(process, names.ViaName(via)):  # somebody found it by the name, and it has run and ended
+        via.unregister_name()
+
+
+def _abandon(process: Process, me: Process, record: ThreadRecord, order: Start) -> None:
+    """End a process that nobody will ever know of, before it can tell its starter anything."""
+    signals.unwatch(process, order)
+    order.leave(record)
+    signals.unlink(me, process)
+    signals.end(process, "killed")
 
 
 def _await(process: Process, me: Process, record: ThreadRecord, order: Start, timeout: float) -> Pid:
     try:
         in_time = wait_for(order, record, me, deadline_after(timeout))
-    except BaseException:  # the caller was killed or interrupted: nobody will ever know the pid
-        signals.unlink(me, process)
-        signals.end(process, "killed")
+    except BaseException:  # the starter was killed or interrupted
+        _abandon(process, me, record, order)
         raise
-    finally:
-        signals.unwatch(process, order)
+    signals.unwatch(process, order)
     if not in_time:
         signals.unlink(me, process)
         signals.end(process, "killed")
+        _forget_exit(process, me)
         raise StartTimeout("timeout")
     succeeded, reason = order.value
     if succeeded:
         return process.pid
+    _forget_exit(process, me)
     if order.ignored:
-        raise Ignored(f"{process.label} returned Ignore() from init")
+        raise Ignored(f"{process.initial_call} returned Ignore() from init")
     error = StartError(reason)
-    raise error from (reason if isinstance(reason, BaseException) else None)
+    error.pid = process.pid
+    raise error from (order.cause or (reason if isinstance(reason, BaseException) else None))
+
+
+def _forget_exit(process: Process, me: Process) -> None:
+    """Drop the Exit of a process that could not be started: the starter learns it from the error."""
+    if me.trap_exit:
+        mailbox.take_all(me, lambda message: type(message) is Exit and message.pid is process.pid)

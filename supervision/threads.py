@@ -101,6 +101,12 @@ class ThreadRecord:
         self.depth -= 1
         self.parker = self.parkers[self.depth]
 
+    def renew_parker(self) -> None:
+        """Leave the parker to whoever may yet release it: after an interruption nobody can tell whether it has been."""
+        parker = threading.Lock()
+        parker.acquire()
+        self.parker = self.parkers[self.depth] = parker
+
     def settle(self, process: Process) -> None:
         """Take back a strike that has not hit yet, so that it can never hit whatever this thread runs next.
 

@@ -15,13 +15,24 @@ from supervision.threads import ThreadRecord
 __all__ = ["FunctionBody", "crash_of", "guard", "run_exposed"]
 
 
-def run_exposed(process: Process, record: ThreadRecord, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the user's ``function`` for ``process``; meanwhile a kill may strike this thread."""
+def run_exposed(
+    process: Process, record: ThreadRecord, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    """Call the user's ``function`` for ``process``; meanwhile a kill may strike this thread.
+
+    Raises:
+        Killed: the process is dead, before or after the call. No strike is under way any more.
+    """
     record.exposed = process
     try:
+        if process.dead:  # killed while this thread was masked, so nobody will strike
+            raise Killed
         return function(*args, **kwargs)
     finally:
         record.exposed = None
+        if process.dead:
+            record.settle(process)  # or the strike would hit the library's own code, which follows
+            raise Killed
 
 
 def guard(process: Process, record: ThreadRecord, work: Callable[[Process, ThreadRecord], None]) -> None:
@@ -43,11 +54,23 @@ def guard(process: Process, record: ThreadRecord, work: Callable[[Process, Threa
             end(process, exits.reason_of(error), crash_of(process, exits.reason_of(error)))
 
 
-def crash_of(process: Process, reason: Any, message: Any = NOTHING, state: Any = NOTHING, caller: Any = None) -> Crash | None:
+def crash_of(
+    process: Process, reason: Any, message: Any = NOTHING, state: Any = NOTHING, caller: Any = None
+) -> Crash | None:
     """What the crash report of ``process`` will say; None if its end is no fault."""
     if not exits.is_crash(reason):
         return None
-    return Crash(process.pid, process.label, process.name, reason, message, state, process.ancestors, caller)
+    return Crash(
+        pid=process.pid,
+        label=process.label,
+        initial_call=process.initial_call,
+        name=process.name,
+        reason=reason,
+        message=message,
+        state=state,
+        ancestors=process.ancestors,
+        caller=caller,
+    )
 
 
 class FunctionBody:
@@ -63,6 +86,9 @@ class FunctionBody:
     def step(self, process: Process, record: ThreadRecord) -> None:
         """Run the function to its end."""
         guard(process, record, self._run)
+
+    def buried(self) -> None:
+        """Nothing is left."""
 
     def _run(self, process: Process, record: ThreadRecord) -> None:
         function, args, kwargs = self.function, self.args, self.kwargs

@@ -41,6 +41,11 @@ class Wait:
         self.parker.release()
         return True
 
+    def leave(self, record: ThreadRecord) -> None:
+        """End the wait because its thread was interrupted; whoever fires it now, or has just done so, wakes nobody."""
+        if not self.fired.acquire(False):
+            record.renew_parker()
+
     def give_up(self) -> bool:
         """End the wait by the waiter itself; False if it was fired. Either way its parker is locked afterwards."""
         if self.fired.acquire(False):
@@ -89,7 +94,7 @@ def wait_for(wait: Wait, record: ThreadRecord, process: Process, deadline: float
     try:
         fired = park(wait.parker, deadline) or not wait.give_up()
     except BaseException:
-        wait.give_up()
+        wait.leave(record)
         raise
     finally:
         process.wait = None

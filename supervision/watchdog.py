@@ -57,14 +57,20 @@ class Watchdog:
                     self.asleep = False
                     self.parker.release()
         if start is not None:
-            start.start()
+            self._start(start)
+
+    def _start(self, thread: threading.Thread) -> None:
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left, or the interpreter is ending; the next work tries again
+            self.thread = None
 
     def freed(self, record: ThreadRecord) -> None:
         """The worker that had lost its processor has finished its slice."""
         with self.lock:
             self.hogs.discard(record)
             if not self.hogs:
-                self._restore_interval()
+                self.restore_interval()
 
     def _watch(self) -> None:
         idle_ticks = 0
@@ -119,7 +125,8 @@ class Watchdog:
             if self.usual_interval > HOGGED_SWITCH_INTERVAL:
                 sys.setswitchinterval(HOGGED_SWITCH_INTERVAL)
 
-    def _restore_interval(self) -> None:
+    def restore_interval(self) -> None:
+        """Nothing computes any more: let threads take turns as they did before."""
         if self.usual_interval is not None:
             if sys.getswitchinterval() < self.usual_interval:
                 sys.setswitchinterval(self.usual_interval)

@@ -7,9 +7,10 @@ connection's business.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, final
+from typing import Any, TypeAlias, final
 
 from supervision import arguments
+from supervision.results import UNSET, Unset
 from thousand_island.errors import BadOption
 from thousand_island.options import check_values
 
@@ -25,19 +26,6 @@ __all__ = [
     "Unset",
     "check_timeout",
 ]
-
-
-@final
-class Unset:
-    """The type of ``UNSET``, which stands for an argument that was not given: None is a value like any other."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Final = Unset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ CONNECTIONS = 200
 LIMIT = 30.0
 
 #: Seconds that a slice takes at least: the disturbance lasts one, and comes again and again.
-SHORTEST_SLICE = 2.0
+SHORTEST_SLICE = 1.5
 
 #: Slices are long, and the limit is far from what noise does.
 MOST_ROUNDS = 5

@@ -28,7 +28,7 @@ RATES = {
 MEMORY_LIMIT = 2 * 1024
 
 #: Memory hardly varies, and ten thousand threads of the peer take their time.
-MEMORY_ROUNDS = 2
+MEMORY_ROUNDS = 1
 
 #: Seconds after which a contender that has not come back is given up.
 PATIENCE = 120.0

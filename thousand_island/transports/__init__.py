@@ -1,1 +1,10 @@
-"""The transports that come with the server: clear and encrypted sockets."""
+"""The transports: clear TCP, and TLS.
+
+Counterpart: ``ThousandIsland.Transports``.
+"""
+
+from __future__ import annotations
+
+from thousand_island.transports.tcp import TCP
+
+__all__ = ["TCP"]

@@ -1,0 +1,86 @@
+"""Calls that a coroutine awaits, without a thread for each."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from supervision import names
+from supervision.arguments import milliseconds
+from supervision.calls import Call, outcome
+from supervision.errors import CallError, CallTimeout, NoProcess
+from supervision.exits import describe
+from supervision.messages import INFINITY
+from supervision.process_table import Process
+from supervision.scheduler import deliver
+from supervision.signals import unwatch, watch
+from supervision.threads import current, library_call
+
+__all__ = ["AsyncCall", "acall"]
+
+
+class AsyncCall(Call):
+    """A call that a coroutine awaits: its end sets a future, in the thread of the event loop."""
+
+    __slots__ = ("future", "loop")
+
+    def __init__(self, request: Any) -> None:
+        super().__init__(current.record, None, request)
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[tuple[bool, Any]] = self.loop.create_future()
+
+    def fire(self, value: Any = None) -> bool:
+        """End the wait with ``value``; False if it has ended already, or there is no loop any more to be told."""
+        if not self.fired.acquire(False):
+            return False
+        try:
+            self.loop.call_soon_threadsafe(self._settle, value)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def _settle(self, value: tuple[bool, Any]) -> None:
+        if not self.future.done():
+            self.future.set_result(value)
+
+
+async def acall(dest: Any, request: Any, timeout: float = 5_000) -> Any:
+    """``call`` for coroutines: awaits the answer without a thread. Cancelling it drops the answer.
+
+    Args:
+        dest: a pid, a registered name or a via.
+        request: what ``handle_call`` gets, with a caller whose ``pid`` is None.
+        timeout: milliseconds, or INFINITY.
+
+    Raises:
+        NoProcess, CallTimeout, ServerExit, CallError: as ``call``.
+
+    Counterpart: ``gen_server:call/3``.
+    """
+    milliseconds("timeout", timeout)
+    question = AsyncCall(request)
+    target = _post(dest, question)
+    try:
+        value = await asyncio.wait_for(question.future, None if timeout == INFINITY else timeout / 1000)
+    except TimeoutError:
+        raise CallTimeout(f"{dest!r} did not answer {describe(request)} within {timeout} milliseconds") from None
+    finally:
+        _withdraw(target, question)
+    return outcome(value, dest)
+
+
+@library_call
+def _post(dest: Any, question: AsyncCall) -> Process:
+    target = names.resolve(dest)
+    if target is current.record.process:
+        raise CallError(f"a process cannot call itself: {dest!r}")
+    if not watch(target, question, question):
+        raise NoProcess(dest)
+    deliver(target, question)
+    return target
+
+
+@library_call
+def _withdraw(target: Process, question: AsyncCall) -> None:
+    question.fired.acquire(False)
+    unwatch(target, question)

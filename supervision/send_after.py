@@ -1,0 +1,110 @@
+"""Messages sent later: the timers of a user.
+
+Counterpart: ``erlang:send_after/3`` and its family. They import from ``supervision.process``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Final
+
+from supervision import names, timed_messages
+from supervision.arguments import milliseconds
+from supervision.errors import BadArgument, BadType
+from supervision.process_table import Pid
+from supervision.scheduler import deliver, scheduler
+from supervision.threads import library_call
+from supervision.timed_messages import TimedMessage
+from supervision.timers import Timer
+
+__all__ = ["TimerRef", "cancel_timer", "read_timer", "send_after"]
+
+logger: Final = logging.getLogger("supervision")
+
+# Milliseconds. More is no time that anybody means, and the clock's float would no longer tell milliseconds apart.
+LONGEST_MILLISECONDS: Final = 2**52
+
+
+class TimerRef:
+    """What ``send_after`` returns. Opaque."""
+
+    __slots__ = ("_dest", "_timer")
+
+    def __init__(self, timer: Timer, dest: Any) -> None:
+        self._timer = timer
+        self._dest = dest
+
+
+@library_call
+def send_after(dest: Any, message: Any, milliseconds_: int) -> TimerRef:
+    """Sends ``message`` to ``dest`` after so many milliseconds, also if the caller has ended by then.
+
+    Args:
+        dest: a pid, whose timers end with it; or a name or a via, looked up when the timer fires (a via's
+            ``whereis_name`` runs on a worker's thread then, and must not block).
+        message: anything.
+        milliseconds_: a whole number, less than 2**52.
+
+    Counterpart: ``erlang:send_after/3``.
+    """
+    milliseconds("milliseconds", milliseconds_, infinity=False)
+    if milliseconds_ >= LONGEST_MILLISECONDS:
+        raise BadArgument(f"milliseconds must be less than 2**52, got {milliseconds_!r}")
+    names.check_destination(dest)
+    deadline = time.monotonic() + milliseconds_ / 1000
+    if isinstance(dest, Pid):
+        return TimerRef(timed_messages.deliver_at(deadline, dest._process, message), dest)
+    timer = Timer(deadline, _send_late, (dest, message))
+    scheduler.add_timer(timer)
+    return TimerRef(timer, dest)
+
+
+def _send_late(argument: tuple[Any, Any]) -> None:
+    dest, message = argument
+    try:
+        target = names.find(dest)
+    except Exception:  # a via is the user's; without this a worker would end and its processor be lost
+        logger.exception("a timer's message could not be sent: %r could not be looked up", dest)
+        return
+    if target is not None:
+        deliver(target, message)
+
+
+@library_call
+def cancel_timer(ref: TimerRef) -> int | None:
+    """Cancels a timer.
+
+    Returns:
+        The milliseconds that were left, or None if it had fired or been cancelled.
+
+    Counterpart: ``erlang:cancel_timer/1``.
+    """
+    timer = _timer_of(ref)
+    return _left(timer) if _cancel(timer, ref._dest) else None
+
+
+def _cancel(timer: Timer, dest: Any) -> bool:
+    if isinstance(timer, TimedMessage):
+        return timed_messages.cancel(dest._process, timer)
+    return scheduler.timers.cancel(timer)
+
+
+@library_call
+def read_timer(ref: TimerRef) -> int | None:
+    """Returns the milliseconds left, or None if the timer has fired or been cancelled.
+
+    Counterpart: ``erlang:read_timer/1``.
+    """
+    timer = _timer_of(ref)
+    return _left(timer) if scheduler.timers.is_pending(timer) else None
+
+
+def _left(timer: Timer) -> int:
+    return max(0, round((timer.deadline - time.monotonic()) * 1000))
+
+
+def _timer_of(ref: TimerRef) -> Timer:
+    if not isinstance(ref, TimerRef):
+        raise BadType(f"ref must be a TimerRef, got {ref!r}")
+    return ref._timer

@@ -1,0 +1,63 @@
+"""A socket server as a supervision tree, with handlers in plain blocking Python.
+
+Counterpart: ``ThousandIsland``.
+"""
+
+from __future__ import annotations
+
+from thousand_island.api import child_spec, connection_pids, listener_info, start_link, stop
+from thousand_island.connection import Ready
+from thousand_island.errors import (
+    AlreadyAttached,
+    BadOption,
+    MissingOption,
+    NotAttached,
+    NotOwner,
+    NotSecure,
+    ProtocolNotNegotiated,
+    SendTimeout,
+    ServerUnavailable,
+    SocketClosed,
+    SocketTimeout,
+    ThousandIslandError,
+    UnknownOption,
+    UnsupportedUpgrade,
+)
+from thousand_island.handler import Handler
+from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport
+from thousand_island.server_config import ServerConfig
+from thousand_island.socket import Socket
+from thousand_island.transport import SocketStats, Transport
+
+__all__ = [
+    "AlreadyAttached",
+    "BadOption",
+    "Close",
+    "Continue",
+    "Error",
+    "Handler",
+    "MissingOption",
+    "NotAttached",
+    "NotOwner",
+    "NotSecure",
+    "Persistent",
+    "ProtocolNotNegotiated",
+    "Ready",
+    "SendTimeout",
+    "ServerConfig",
+    "ServerUnavailable",
+    "Socket",
+    "SocketClosed",
+    "SocketStats",
+    "SocketTimeout",
+    "SwitchTransport",
+    "ThousandIslandError",
+    "Transport",
+    "UnknownOption",
+    "UnsupportedUpgrade",
+    "child_spec",
+    "connection_pids",
+    "listener_info",
+    "start_link",
+    "stop",
+]

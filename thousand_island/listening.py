@@ -1,0 +1,78 @@
+"""What the Listener shares with the Acceptors and the ShutdownListener of its server: the open listening sockets.
+
+Written by the Listener before it has started, so before any Acceptor of this server runs; ``close`` may be called by
+anybody.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from supervision.process_table import Process
+from thousand_island.server_config import ServerConfig
+from thousand_island.telemetry import Origin, Span, start_span
+from thousand_island.transport import SocketInfo
+
+__all__ = ["Listening"]
+
+
+class Listening:
+    """The listening sockets of one server.
+
+    ``lock`` guards ``sockets`` and ``span`` against a second close.
+    """
+
+    def __init__(self, config: ServerConfig, origin: Origin) -> None:
+        self.config = config
+        self.origin = origin
+        self.lock = threading.Lock()
+        self.sockets: list[Any] = []
+        self.span: Span | None = None
+        self.local_info: SocketInfo | None = None
+
+    def open(self) -> None:
+        """Listen, on ``num_listen_sockets`` sockets; all or none.
+
+        Raises:
+            OSError: the system refuses.
+        """
+        config = self.config
+        transport = config.transport_module
+        sockets: list[Any] = []
+        try:
+            port = config.port
+            for _ in range(config.num_listen_sockets):
+                sockets.append(transport.listen(port, config.transport_options))
+                self.local_info = transport.sockname(sockets[0])
+                if isinstance(self.local_info[1], int):
+                    port = self.local_info[1]  # all sockets share the port that the first was given
+        except BaseException:
+            for socket in sockets:
+                transport.close(socket)
+            raise
+        self.sockets = sockets
+        host, port = self.local_info or ("", 0)
+        self.span = start_span(self.origin, "listener", (host, port, config.transport_module, config.transport_options))
+
+    def for_acceptor(self, number: int) -> Any:
+        """Return the socket of acceptor ``number``, counted from 1: they take turns.
+
+        Counterpart: ``{:acceptor_info, acceptor_id}`` of ``ThousandIsland.Listener``.
+        """
+        return self.sockets[(number - 1) % len(self.sockets)]
+
+    def close_sockets(self) -> None:
+        """Stop listening; the span goes on until the Listener ends."""
+        with self.lock:
+            sockets, self.sockets = self.sockets, []
+        for socket in sockets:
+            self.config.transport_module.close(socket)
+
+    def owner_died(self, process: Process, reason: Any) -> None:
+        """The Listener has ended, in whatever way."""
+        self.close_sockets()
+        with self.lock:
+            span, self.span = self.span, None
+        if span is not None:
+            span.stop()

@@ -1,0 +1,289 @@
+"""A connected stream socket: reading, writing and closing without ever holding a worker up.
+
+Every operation tries the non-blocking way first and only then waits, giving the processor away. TCP uses it as it
+is, unix sockets too; TLS builds on it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import time
+from typing import Any, Final
+
+from supervision.messages import INFINITY
+from supervision.process_table import Process
+from supervision.readiness import Source, forget, post, read_when_ready, watch, write_when_ready
+from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
+from thousand_island.transports.iodata import Pieces
+from thousand_island.transports.listen_options import ListenOptions
+
+__all__ = ["READ_SIZE", "Stream"]
+
+# Bytes that one read asks for. More would not be quicker on loopback, and the C library would give such a block back
+# to the system at every free.
+READ_SIZE: Final = 65_536
+
+# sendfile(2) moves at most this many bytes at once; the answer to a stop or a kill waits for one such piece.
+SENDFILE_SIZE: Final = 1 << 20
+
+_LINGER_ABORT: Final = struct.pack("ii", 1, 0)
+_TIOCOUTQ: Final = 0x5411  # Linux: SIOCOUTQ, the bytes that the peer has not acknowledged yet
+
+_WAYS: Final = {"read": socket.SHUT_RD, "write": socket.SHUT_WR, "read_write": socket.SHUT_RDWR}
+
+
+class Stream:
+    """One connection as a transport sees it. Used by the thread that runs its owner, except ``abort``.
+
+    Attributes:
+        sock: the non-blocking socket.
+        source: its readiness.
+        options: the listener's.
+        recv_oct, recv_cnt, send_oct, send_cnt: bytes and operations so far.
+        look_again: whether there may be something to read that no event will tell of.
+    """
+
+    __slots__ = (
+        "buffered",
+        "closed",
+        "look_again",
+        "options",
+        "peer",
+        "recv_cnt",
+        "recv_oct",
+        "send_cnt",
+        "send_oct",
+        "sock",
+        "source",
+    )
+
+    secure = False
+
+    def __init__(self, sock: socket.socket, options: ListenOptions, owner: Process) -> None:
+        self.sock = sock
+        self.options = options
+        self.source = Source(sock.fileno(), owner)
+        self.peer: Any = None
+        self.buffered = b""
+        self.closed = False
+        self.look_again = True
+        self.recv_oct = self.recv_cnt = self.send_oct = self.send_cnt = 0
+
+    def __del__(self) -> None:
+        self.close()  # of a process that was killed before it could take the connection over
+
+    def fileno(self) -> int:
+        """The descriptor, or -1 once closed."""
+        return self.sock.fileno()
+
+    # Reading
+
+    def recv(self, length: int, timeout: float) -> bytes:
+        """Return what is there (``length`` 0) or exactly ``length`` bytes.
+
+        Raises:
+            SocketTimeout: not within ``timeout`` milliseconds; what did come is kept for the next ``recv``.
+            SocketClosed: the peer has closed, and nothing (or less than asked for) is left.
+        """
+        if length == 0:
+            return self._recv_some(timeout)
+        return self._recv_exactly(length, timeout)
+
+    def _recv_some(self, timeout: float) -> bytes:
+        if self.buffered:
+            data, self.buffered = self.buffered, b""
+            return data
+        try:
+            data = self._read(self.options.buffer or READ_SIZE)
+        except BlockingIOError:
+            data = self._wait_to_read(self.options.buffer or READ_SIZE, self._deadline(timeout))
+        return data
+
+    def _recv_exactly(self, length: int, timeout: float) -> bytes:
+        pieces = [self.buffered]
+        missing = length - len(self.buffered)
+        deadline = self._deadline(timeout)
+        try:
+            while missing > 0:
+                try:
+                    data = self._read(min(missing, READ_SIZE))
+                except BlockingIOError:
+                    data = self._wait_to_read(min(missing, READ_SIZE), deadline)
+                pieces.append(data)
+                missing -= len(data)
+        finally:
+            self.buffered = b"".join(pieces)
+        data, self.buffered = self.buffered[:length], self.buffered[length:]
+        return data
+
+    def _read(self, size: int) -> bytes:
+        data = self.receive(size)
+        count = len(data)
+        if not count:
+            raise SocketClosed("the peer has closed the connection")
+        self.recv_oct += count
+        self.recv_cnt += 1
+        # A short read has drained the socket, unless the peer's end was told together with the data.
+        self.look_again = count == size or self.source.ended
+        return data
+
+    def receive(self, size: int) -> bytes:
+        """Read once. Raises BlockingIOError if there is nothing."""
+        try:
+            return self.sock.recv(size)
+        except BlockingIOError:
+            self.look_again = False
+            raise
+
+    def _wait_to_read(self, size: int, deadline: float | None) -> bytes:
+        if deadline is not None and deadline <= time.monotonic():
+            raise SocketTimeout("nothing to read")
+        try:
+            return bytes(read_when_ready(self.source, lambda: self._read(size), deadline))
+        except SocketClosed:
+            raise
+        except TimeoutError:
+            raise SocketTimeout("nothing came in time") from None
+
+    def await_data(self) -> None:
+        """Have the owner sent ``source`` as soon as there is something to read."""
+        source = self.source
+        if not source.watched:
+            watch(source)  # tells at once if there is something already
+        elif self.look_again or self.buffered:
+            post(source)
+        if self.buffered:
+            post(source)
+
+    # Writing
+
+    def send(self, data: Any) -> None:
+        """Send all of ``data``: bytes-like, or nested iterables of it.
+
+        Raises:
+            SendTimeout: the peer did not take it within ``send_timeout``; ``rest`` holds what was not sent.
+        """
+        if type(data) is bytes:
+            try:
+                sent = self.transmit(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                self.send_oct += sent
+                self.send_cnt += 1
+                return
+            self.send_oct += sent
+            self._send_rest(Pieces([memoryview(data)[sent:]]))
+            return
+        self._send_rest(Pieces.of(data))
+
+    def transmit(self, data: Any) -> int:
+        """Write once, and return how many bytes went. Raises BlockingIOError if none can."""
+        return self.sock.send(data)
+
+    def transmit_pieces(self, pieces: list[memoryview]) -> int:
+        """Write several pieces at once, without joining them."""
+        return self.sock.sendmsg(pieces)
+
+    def _send_rest(self, pieces: Pieces) -> None:
+        deadline = self._deadline(self.options.send_timeout)
+        self.send_cnt += 1
+        while pieces:
+            try:
+                sent = self._send_some(pieces, deadline)
+            except TimeoutError:
+                raise self._give_up_sending(pieces) from None
+            self.send_oct += sent
+            pieces.advance(sent)
+
+    def _send_some(self, pieces: Pieces, deadline: float | None) -> int:
+        head = pieces.head()
+        try:
+            return self.transmit_pieces(head)
+        except BlockingIOError:
+            return int(write_when_ready(self.source, lambda: self.transmit_pieces(head), deadline))
+
+    def _give_up_sending(self, pieces: Pieces) -> SendTimeout:
+        rest = pieces.join()
+        if self.options.send_timeout_close:
+            self.close()
+        return SendTimeout(rest)
+
+    def sendfile(self, file: int, offset: int, length: int) -> int:
+        """Send ``length`` bytes of the open file from ``offset`` on, without copying; returns how many went."""
+        deadline = self._deadline(self.options.send_timeout)
+        sent = 0
+        while sent < length:
+            count = self._sendfile_some(file, offset + sent, min(length - sent, SENDFILE_SIZE), deadline)
+            if count == 0:  # the file is shorter
+                break
+            sent += count
+            self.send_oct += count
+            if self.options.send_timeout != INFINITY:
+                deadline = self._deadline(self.options.send_timeout)  # the limit is for the peer's pauses
+        self.send_cnt += 1
+        return sent
+
+    def _sendfile_some(self, file: int, offset: int, count: int, deadline: float | None) -> int:
+        def attempt() -> int:
+            return os.sendfile(self.sock.fileno(), file, offset, count)
+
+        try:
+            return attempt()
+        except BlockingIOError:
+            try:
+                return int(write_when_ready(self.source, attempt, deadline))
+            except TimeoutError:
+                if self.options.send_timeout_close:
+                    self.close()
+                raise SendTimeout(b"") from None
+
+    # Ending
+
+    def shutdown(self, way: str) -> None:
+        """Shut down ``"read"``, ``"write"`` or ``"read_write"``."""
+        self.sock.shutdown(_WAYS[way])
+
+    def close(self) -> None:
+        """Close. What has not been sent yet is sent in the background, within the limit of ``linger``."""
+        if self.closed:
+            return
+        self.closed = True
+        forget(self.source)
+        self._apply_linger()
+        self.sock.close()
+
+    def abort(self) -> None:
+        """End the connection from another thread: nobody can read or write any more, and the peer sees it closed.
+
+        The descriptor stays open until its owner's thread has come back and calls ``close``: closed now, its number
+        could become another connection's while that thread is about to use it.
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected any more
+
+    def _apply_linger(self) -> None:
+        enabled, seconds = self.options.linger
+        try:
+            if enabled and seconds == 0:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ABORT)
+            elif enabled and self._unacknowledged():
+                # The kernel goes on sending after close, and gives up with a reset after this many milliseconds.
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+        except OSError:
+            pass  # a unix socket, or not connected any more: nothing is left to send
+
+    def _unacknowledged(self) -> bool:
+        if self.send_oct == 0 or not hasattr(socket, "TCP_USER_TIMEOUT"):
+            return False
+        waiting = fcntl.ioctl(self.sock.fileno(), _TIOCOUTQ, b"\0\0\0\0")
+        return waiting != b"\0\0\0\0"
+
+    @staticmethod
+    def _deadline(timeout: float) -> float | None:
+        return None if timeout == INFINITY else time.monotonic() + timeout / 1000

@@ -1,0 +1,323 @@
+"""Clear TCP, and unix sockets.
+
+Counterpart: ``ThousandIsland.Transports.TCP``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from supervision.foreign import this_process
+from supervision.messages import INFINITY
+from supervision.process_table import Pid
+from thousand_island.errors import NotSecure, ProtocolNotNegotiated, SocketClosed, UnsupportedUpgrade
+from thousand_island.transport import SocketInfo, SocketStats
+from thousand_island.transports import socket_options
+from thousand_island.transports.listen_options import ListenOptions
+from thousand_island.transports.listen_socket import ListenSocket
+from thousand_island.transports.stream import Stream
+
+__all__ = ["TCP"]
+
+_NO_PEER: Final = ("local", "")
+
+
+class TCP:
+    """The default transport. ``listen`` gives a ``ListenSocket`` and ``accept`` a ``Stream``; both non-blocking."""
+
+    @staticmethod
+    def check_options(port: int, options: Mapping[str, Any]) -> None:
+        """Refuse bad ``transport_options`` before anything is started."""
+        ListenOptions.new(port, options)
+
+    @staticmethod
+    def listen(port: int, options: Mapping[str, Any]) -> ListenSocket:
+        """Return a listening socket.
+
+        Raises:
+            OSError: the system refuses; the text names the address.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.listen/2``.
+        """
+        return listen(ListenOptions.new(port, options))
+
+    @staticmethod
+    def accept(listener: ListenSocket) -> Stream:
+        """Return a connection that is waiting; it belongs to the caller.
+
+        Raises:
+            BlockingIOError: none is waiting; ``listener.wait_turn`` tells of the next.
+            OSError: what accept(2) can return.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.accept/1``.
+        """
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        return Stream(sock, listener.options, this_process())
+
+    @staticmethod
+    def handshake(stream: Stream, timeout: float = INFINITY) -> Stream:
+        """Return the connection as it is.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.handshake/1``.
+        """
+        return stream
+
+    @staticmethod
+    def upgrade(stream: Any, options: Mapping[str, Any]) -> Any:
+        """Refuse: nothing can be turned into a clear connection.
+
+        Raises:
+            UnsupportedUpgrade: always.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.upgrade/2``.
+        """
+        raise UnsupportedUpgrade("a connection cannot be upgraded to clear TCP")
+
+    @staticmethod
+    def controlling_process(stream: Stream, pid: Pid) -> None:
+        """Make ``pid`` the owner.
+
+        Counterpart: ``gen_tcp:controlling_process/2``.
+        """
+        stream.source.process = pid._process
+
+    @staticmethod
+    def recv(stream: Stream, length: int, timeout: float) -> bytes:
+        """Return ``length`` bytes, or what is there if it is 0, within ``timeout`` milliseconds.
+
+        Raises:
+            SocketTimeout: not in time; what did come is kept.
+            SocketClosed: the peer has closed.
+
+        Counterpart: ``gen_tcp:recv/3``.
+        """
+        return stream.recv(length, timeout)
+
+    @staticmethod
+    def send(stream: Stream, data: Any) -> None:
+        """Send all of ``data``.
+
+        Raises:
+            SendTimeout: the peer did not take it within ``send_timeout``.
+
+        Counterpart: ``gen_tcp:send/2``.
+        """
+        stream.send(data)
+
+    @staticmethod
+    def sendfile(stream: Stream, filename: Any, offset: int, length: int) -> int:
+        """Send ``length`` bytes of a file from ``offset`` on, or to its end if it is 0, without copying them.
+
+        Counterpart: ``file:sendfile/5``.
+        """
+        return send_file(stream, filename, offset, length)
+
+    @staticmethod
+    def getopts(stream: Stream, names: Iterable[str]) -> dict[str, Any]:
+        """Return options by name; see ``socket_options``.
+
+        Counterpart: ``inet:getopts/2``.
+        """
+        return socket_options.get(stream, names)
+
+    @staticmethod
+    def setopts(stream: Stream, options: Mapping[str, Any]) -> None:
+        """Set options by name; see ``socket_options``.
+
+        Counterpart: ``inet:setopts/2``.
+        """
+        socket_options.set(stream, options)
+
+    @staticmethod
+    def shutdown(stream: Stream, way: str) -> None:
+        """Shut down ``"read"``, ``"write"`` or ``"read_write"``.
+
+        Counterpart: ``gen_tcp:shutdown/2``.
+        """
+        stream.shutdown(way)
+
+    @staticmethod
+    def close(socket: Stream | ListenSocket) -> None:
+        """Close a connection or a listener.
+
+        Counterpart: ``gen_tcp:close/1``.
+        """
+        socket.close()
+
+    @staticmethod
+    def sockname(socket: Stream | ListenSocket) -> SocketInfo:
+        """Return the local end.
+
+        Counterpart: ``inet:sockname/1``.
+        """
+        return address_info(socket.sock.getsockname())
+
+    @staticmethod
+    def peername(stream: Stream) -> SocketInfo:
+        """Return the remote end; also after it has gone.
+
+        Raises:
+            OSError: it was gone before anybody asked.
+
+        Counterpart: ``inet:peername/1``.
+        """
+        if stream.peer is None:
+            stream.peer = address_info(stream.sock.getpeername())
+        return stream.peer  # type: ignore[no-any-return]
+
+    @staticmethod
+    def peercert(stream: Stream) -> bytes:
+        """Refuse: a clear connection has no certificate.
+
+        Raises:
+            NotSecure: always.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.peercert/1``.
+        """
+        raise NotSecure("a clear connection has no certificate")
+
+    @staticmethod
+    def secure() -> bool:
+        """Return False.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.secure?/0``.
+        """
+        return False
+
+    @staticmethod
+    def getstat(stream: Stream) -> SocketStats:
+        """Return what has gone over the connection.
+
+        Counterpart: ``inet:getstat/1``.
+        """
+        return SocketStats(stream.recv_oct, stream.recv_cnt, stream.send_oct, stream.send_cnt)
+
+    @staticmethod
+    def negotiated_protocol(stream: Stream) -> str:
+        """Refuse: there was nothing to negotiate.
+
+        Raises:
+            ProtocolNotNegotiated: always.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.negotiated_protocol/1``.
+        """
+        raise ProtocolNotNegotiated("a clear connection negotiates no protocol")
+
+    @staticmethod
+    def connection_information(stream: Stream) -> Any:
+        """Refuse: there is nothing to tell.
+
+        Raises:
+            NotSecure: always.
+
+        Counterpart: ``ThousandIsland.Transports.TCP.connection_information/1``.
+        """
+        raise NotSecure("a clear connection has no TLS information")
+
+
+def listen(options: ListenOptions) -> ListenSocket:
+    """Bind and listen as ``options`` say, for the calling process."""
+    address = options.address
+    if address.fd is not None:
+        sock = socket.socket(fileno=os.dup(address.fd))
+    else:
+        assert address.family is not None
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        _configure(sock, options)
+        if address.fd is None:
+            _bind(sock, options)
+            sock.listen(options.backlog)
+        sock.setblocking(False)
+        listener = ListenSocket(sock, options, this_process())
+    except BaseException:
+        sock.close()
+        raise
+    if address.fd is None and sock.family == getattr(socket, "AF_UNIX", None):
+        listener.path = address.address
+    return listener
+
+
+def _configure(sock: socket.socket, options: ListenOptions) -> None:
+    """Set what accepted connections inherit from the listening socket, so that accepting sets nothing."""
+    internet = sock.family in (socket.AF_INET, socket.AF_INET6)
+    if internet:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, options.reuseaddr)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, options.nodelay)
+    if options.reuseport:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+    if sock.family == socket.AF_INET6 and options.address.fd is None:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not options.address.dual_stack)
+    if options.keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+    if options.recbuf is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.recbuf)
+    if options.sndbuf is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.sndbuf)
+
+
+def _bind(sock: socket.socket, options: ListenOptions) -> None:
+    address: Any = options.address.address
+    try:
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            _bind_unix(sock, address, options.socket_mode)
+        else:
+            sock.bind(address)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot listen on {address!r}: {error.strerror}") from error
+
+
+def _bind_unix(sock: socket.socket, path: Any, mode: int | None) -> None:
+    if _is_stale(path):
+        os.unlink(path)
+    if mode is not None:
+        os.fchmod(sock.fileno(), mode)  # before bind: the file takes the mode of the socket, so there is no race
+    sock.bind(path)
+
+
+def _is_stale(path: Any) -> bool:
+    """Whether a socket file is there that nobody listens on."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+    except OSError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def address_info(address: Any) -> SocketInfo:
+    """Return an address of the socket module as ``(host, port)`` or ``("local", path)``; mapped IPv4 as IPv4."""
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        if host.startswith("::ffff:") and "." in host:
+            host = host[len("::ffff:") :]
+        return host, port
+    if isinstance(address, bytes):
+        address = os.fsdecode(address)
+    return ("local", address) if address else _NO_PEER
+
+
+def send_file(stream: Stream, filename: Any, offset: int, length: int) -> int:
+    """Open ``filename``, send the part of it, and return how many bytes that was."""
+    if stream.closed:
+        raise SocketClosed("the connection is closed")
+    file = os.open(filename, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if length == 0:
+            length = max(0, os.fstat(file).st_size - offset)
+        return stream.sendfile(file, offset, length)
+    finally:
+        os.close(file)
