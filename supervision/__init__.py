@@ -5,8 +5,10 @@ Start with ``Actor`` and ``Supervisor``; functions about processes live in ``sup
 
 from __future__ import annotations
 
-from supervision import fork, interpreter_exit, process  # noqa: F401 - the first two register what they do
+from supervision import fork, interpreter_exit, process, sys  # noqa: F401 - the first two register what they do
 from supervision.actor import Actor
+from supervision.agent import Agent
+from supervision.application import run
 from supervision.async_calls import acall
 from supervision.calls import Caller, abcast, call, cast, multi_call, reply, stop
 from supervision.child_spec import ChildSpec, child_spec
@@ -40,12 +42,16 @@ from supervision.errors import (
 )
 from supervision.introspection import ActorInfo, Stats, Zombie, actors, stats, zombies
 from supervision.messages import BRUTAL_KILL, INFINITY, TIMEOUT, Down, Exit, TaskResult
+from supervision.partition_supervisor import PartitionSupervisor
 from supervision.process import Pid, Ref, send
+from supervision.registry import Registry
 from supervision.restart import Backoff
 from supervision.results import Ignore, NoReply, Ok, Reply, Stop
 from supervision.status import Status
 from supervision.supervision_tree import TreeNode, tree
 from supervision.supervisor import Supervisor
+from supervision.task import Task
+from supervision.task_supervisor import TaskSupervisor
 
 __all__ = [
     "BRUTAL_KILL",
@@ -53,6 +59,7 @@ __all__ = [
     "TIMEOUT",
     "Actor",
     "ActorInfo",
+    "Agent",
     "AlreadyPresent",
     "AlreadyRegistered",
     "AlreadyStarted",
@@ -78,10 +85,12 @@ __all__ = [
     "NoReply",
     "NotFound",
     "Ok",
+    "PartitionSupervisor",
     "Pid",
     "ProcessExit",
     "ReceiveTimeout",
     "Ref",
+    "Registry",
     "Reply",
     "Restarting",
     "Running",
@@ -93,8 +102,10 @@ __all__ = [
     "Stop",
     "SupervisionError",
     "Supervisor",
+    "Task",
     "TaskExit",
     "TaskResult",
+    "TaskSupervisor",
     "TreeNode",
     "Zombie",
     "abcast",
@@ -107,9 +118,11 @@ __all__ = [
     "multi_call",
     "process",
     "reply",
+    "run",
     "send",
     "stats",
     "stop",
+    "sys",
     "tree",
     "zombies",
 ]

@@ -49,7 +49,7 @@ class Actor:
     kind: ClassVar[str] = "actor"
     server_class: ClassVar[ServerClass] = Server
 
-    def init(self, arg: Any) -> Ok | Ignore | Stop:
+    def init(self, arg: Any, /) -> Ok | Ignore | Stop:
         """Return the first state. The starter waits for it.
 
         Counterpart: ``GenServer.init/1``.

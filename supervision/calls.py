@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from supervision import names
 from supervision.arguments import milliseconds
@@ -41,6 +41,8 @@ __all__ = [
     "run_in_place",
     "stop",
 ]
+
+_Dest = TypeVar("_Dest")
 
 # How deep processes may run in place within each other. Each level takes about ten Python frames of the stack.
 DEEPEST: Final = 16
@@ -162,28 +164,33 @@ def outcome(value: tuple[bool, Any], dest: Any) -> Any:
 
 def _post_in_place(target: Process, question: Any) -> None:
     target.mailbox.append(question)
-    if not run_in_place(target, current.record):
+    if not run_in_place(target, current.record, question):
         notify(target)
 
 
-def run_in_place(target: Process, record: ThreadRecord) -> bool:
-    """Run a slice of ``target`` on the caller's own thread; False if it must be notified instead.
+def run_in_place(target: Process, record: ThreadRecord, wait: Wait) -> bool:
+    """Run ``target`` on the caller's own thread up to the message that is waited for; False: it must be notified.
 
     Only a worker does so, which has no deadline and will wait in any case: a foreign thread would let Ctrl-C hit
     the callee.
     """
     if not record.worker or record.depth >= DEEPEST or len(target.mailbox) > MOST_MAIL:
         return False
+    body = target.body
+    if body is None or not body.in_place:
+        return False
     if not target.running.acquire(False):
         return False
     if target.parked is not None:  # it waits on a thread of its own
         target.parked.release()
         return True
+    outer, record.errand = record.errand, wait
     record.descend()
     try:
         scheduler.run_slice(target, record)
     finally:
         record.ascend()
+        record.errand = outer
     return True
 
 
@@ -202,6 +209,7 @@ def cast(dest: Any, message: Any) -> None:
         return
     record.exposed = None  # ``library_call`` written out, as in ``process.send``
     if process.dead:
+        record.exposed = process
         raise Killed
     deliver(target, Cast(message))
     record.exposed = process
@@ -288,7 +296,7 @@ def abcast(pids: Iterable[Any], message: Any) -> None:
 
 
 @library_call
-def multi_call(pids: Iterable[Any], request: Any, timeout: float = INFINITY) -> tuple[dict[Any, Any], list[Any]]:
+def multi_call(pids: Iterable[_Dest], request: Any, timeout: float = INFINITY) -> tuple[dict[_Dest, Any], list[_Dest]]:
     """Calls several actors at once.
 
     Args:

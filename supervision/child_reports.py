@@ -13,11 +13,18 @@ from collections.abc import Hashable
 from typing import Any, Final, Literal, TypeAlias
 
 from supervision import exits, reports
-from supervision.errors import StartError
+from supervision.errors import AlreadyStarted, StartError
 from supervision.messages import Exit
 from supervision.process_table import Process
 
-__all__ = ["ErrorContext", "report_exit", "report_giving_up", "report_start_error", "report_unexpected"]
+__all__ = [
+    "ErrorContext",
+    "report_exit",
+    "report_failed_start",
+    "report_giving_up",
+    "report_start_error",
+    "report_unexpected",
+]
 
 ErrorContext: TypeAlias = Literal["child_terminated", "shutdown", "shutdown_error", "start_error"]
 
@@ -32,12 +39,12 @@ def report_exit(supervisor: Process, child_id: Hashable, exit_: Exit, context: E
     # An exception that is not this child's own crash came along a link, from a process that has reported it.
     level = logging.WARNING if isinstance(reason, BaseException) else logging.ERROR
     text = f"{supervisor.pid!r}: child {child_id!r} {pid!r} terminated: {exits.describe(reason)}; {decision}"
-    _log(level, text, supervisor, context, reason, child_id)
+    logger.log(level, "%s", text, extra=_fields(supervisor, context, reason, child_id))
 
 
 def report_start_error(supervisor: Process, error: StartError, decision: str) -> None:
     """Report that a child could not be started, where no caller is told."""
-    if error.pid is not None and reports.report(error.pid._process, error.child_id, decision):
+    if report_failed_start(error, decision):
         return
     if exits.is_quiet(error.reason):  # a supervisor below has failed, and has said why
         return
@@ -45,13 +52,23 @@ def report_start_error(supervisor: Process, error: StartError, decision: str) ->
     text = f"{supervisor.pid!r}: child {error.child_id!r} could not be started: {reason}; {decision}"
     cause = error.__cause__
     trace = (type(cause), cause, cause.__traceback__) if cause is not None else None
-    _log(logging.ERROR, text, supervisor, "start_error", error.reason, error.child_id, trace)
+    extra = _fields(supervisor, "start_error", error.reason, error.child_id)
+    logger.error("%s", text, exc_info=trace, extra=extra)
 
 
-def report_giving_up(supervisor: Process, child_id: Hashable, max_restarts: int, max_seconds: int) -> None:
+def report_failed_start(error: StartError, decision: str) -> bool:
+    """Report the crash of a child in its ``init``, if that was it."""
+    if error.pid is None or isinstance(error, AlreadyStarted):
+        return False
+    return reports.report(error.pid._process, error.child_id, decision)
+
+
+def report_giving_up(supervisor: Process, child_id: Hashable, max_restarts: float, max_seconds: int) -> None:
     """Report that the supervisor shuts down because children had to be restarted too often."""
-    text = f"{supervisor.pid!r} shuts down: more than {max_restarts} restarts within {max_seconds} s, child {child_id!r}"
-    _log(logging.ERROR, text, supervisor, "shutdown", "reached_max_restart_intensity", child_id)
+    text = (
+        f"{supervisor.pid!r} shuts down: more than {max_restarts} restarts within {max_seconds} s, child {child_id!r}"
+    )
+    logger.error("%s", text, extra=_fields(supervisor, "shutdown", "reached_max_restart_intensity", child_id))
 
 
 def report_unexpected(supervisor: Process, what: str, message: Any) -> None:
@@ -59,8 +76,5 @@ def report_unexpected(supervisor: Process, what: str, message: Any) -> None:
     logger.error("%r got an unexpected %s: %s", supervisor.pid, what, exits.describe(message))
 
 
-def _log(
-    level: int, text: str, supervisor: Process, context: ErrorContext, reason: Any, child_id: Hashable, trace: Any = None
-) -> None:
-    extra = {"supervisor": supervisor.pid, "error_context": context, "reason": reason, "child_id": child_id}
-    logger.log(level, "%s", text, exc_info=trace, extra=extra)
+def _fields(supervisor: Process, context: ErrorContext, reason: Any, child_id: Hashable) -> dict[str, Any]:
+    return {"supervisor": supervisor.pid, "error_context": context, "reason": reason, "child_id": child_id}

@@ -97,15 +97,12 @@ class DynamicChildren(SupervisorChildren):
         try:
             pid = children.start(self.process, child.spec, self.extra_arguments)
         except StartError as error:
-            self.cancel_retry(child)
             self.failed(child, error)
             return
         self._remove(child)
-        child.restarts += 1
         if pid is not None:
             self.succeeded(child, pid)
-        else:
-            self.cancel_retry(child)
+            child.restarts += 1
 
     def _remove(self, child: Child) -> None:
         if child.pid is not None:

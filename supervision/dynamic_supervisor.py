@@ -9,13 +9,12 @@ import functools
 from typing import Any
 
 from supervision import names
-from supervision.arguments import unknown_options
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.dynamic_children import DynamicChildren
 from supervision.errors import BadChildSpec, BadReturn, BadType
 from supervision.process_table import Pid, Process
 from supervision.results import Ok
-from supervision.supervisor import SupervisorBase, ask
+from supervision.supervisor_base import SupervisorBase, ask
 from supervision.supervisor_children import Clocks
 from supervision.supervisor_flags import DynamicFlags
 from supervision.threads import library_call
@@ -26,17 +25,17 @@ __all__ = ["DynamicSupervisor"]
 class DynamicSupervisor(SupervisorBase):
     """Starts children one by one as it is asked to, restarts each by itself, and terminates them all at once.
 
-    ``DynamicSupervisor.start_link(name="pool")``, or a class of its own whose ``init`` returns ``super().init(…)``. As a
-    child: ``(DynamicSupervisor, {"name": "pool"})``, with the name as the id.
+    ``DynamicSupervisor.start_link(name="pool")``, or a class of its own whose ``init`` returns ``super().init(…)``.
+    As a child: ``(DynamicSupervisor, {"name": "pool"})``, with the name as the id.
 
     Counterpart: ``DynamicSupervisor``.
     """
 
-    def init(self, arg: Any = None, **flags: Any) -> Any:
+    def init(self, *args: Any, **flags: Any) -> Any:
         """Return the flags. Override it, and return what this one returns.
 
         Args:
-            arg: nothing; an overriding ``init`` gets the argument of ``start_link`` here.
+            *args: nothing; an overriding ``init`` gets the argument of ``start_link``.
             **flags: ``max_restarts`` (3) within ``max_seconds`` (5), ``max_children`` (INFINITY), ``extra_arguments``
                 (a tuple, put before the arguments of each child).
 
@@ -45,8 +44,8 @@ class DynamicSupervisor(SupervisorBase):
 
         Counterpart: ``DynamicSupervisor.init/1``.
         """
-        if isinstance(arg, DynamicFlags):  # of an inline supervisor, checked in its caller
-            return Ok(arg)
+        if args and isinstance(args[0], DynamicFlags):  # of an inline supervisor, checked in its caller
+            return Ok(args[0])
         return Ok(DynamicFlags.of("DynamicSupervisor.init", flags))
 
     @classmethod
@@ -85,8 +84,9 @@ class DynamicSupervisor(SupervisorBase):
         options = {} if arg is None else arg
         if not isinstance(options, dict):
             raise BadChildSpec(f"{cls.__name__} as a child takes a dict of options, got {options!r}")
-        begin = functools.partial(cls.start_link, **options)
-        return ChildSpec(options.get("name") or cls, begin, type=cls.type, restart=cls.restart)
+        name = options.get("name")
+        id_: Any = cls if name is None else name  # mypy finds no __hash__ on a class
+        return ChildSpec(id_, functools.partial(cls.start_link, **options), type=cls.type, restart=cls.restart)
 
     @classmethod
     def _begin(cls, arg: Any, name: Any, flags: dict[str, Any], *, linked: bool) -> Pid:

@@ -19,7 +19,7 @@ __all__ = ["this_process"]
 
 
 class _Leave:
-    """Kept in the thread's record; ends the process when the thread ends and its thread-local storage is dropped.
+    """Ends the process of a thread when the thread ends and its thread-local storage, which alone holds it, is dropped.
 
     The storage is dropped as well by a forked child, for all threads of its parent, and by an interpreter that is
     already half gone. In neither is there anybody to be told.
@@ -46,7 +46,7 @@ def this_process() -> Process:
     """The process that the calling thread runs, adopting the thread if it runs none."""
     record = current.record
     process = record.process
-    if process is None or (process.dead and record.adopted is not None and record.adopted.process is process):
+    if process is None or (process.dead and process.kind == "foreign"):
         return _adopt(record)
     return process
 
@@ -57,5 +57,5 @@ def _adopt(record: ThreadRecord) -> Process:
     process.running.acquire()  # held by the thread whenever it does not wait in ``receive``
     process.trap_exit = True
     record.process = process
-    record.adopted = _Leave(process)
+    current.farewell = _Leave(process)
     return process

@@ -15,6 +15,7 @@ from supervision import signals
 from supervision.foreign import this_process
 from supervision.process_table import Process, live_processes
 from supervision.scheduler import scheduler
+from supervision.threads import interpreter
 
 __all__ = ["stop_everything"]
 
@@ -42,7 +43,9 @@ class _Gone:
 
 def stop_everything() -> None:
     """Shut down all that nobody else would, newest first, then kill what is left. Ctrl-C goes on to the killing."""
-    scheduler.processors.closing = True
+    if not scheduler.processors.settled:  # nothing has ever run
+        return
+    interpreter.ending = True
     deadline = time.monotonic() + PATIENCE_SECONDS
     try:
         for root in reversed(_living()):

@@ -31,7 +31,8 @@ def receive(process: Process, record: ThreadRecord, match: Match, timeout: float
     """
     accepts = _predicate(match)
     deadline = deadline_after(timeout)
-    process.skipped = skipped = []
+    skipped: list[Any] = []
+    process.skipped = skipped
     try:
         while True:
             message = _take_first(process, accepts, skipped)

@@ -12,6 +12,7 @@ from supervision.errors import AlreadyRegistered, BadArgument, BadType, NoProces
 from supervision.process_table import Pid, Process
 
 __all__ = [
+    "KeptByOwner",
     "Via",
     "ViaName",
     "check_destination",
@@ -48,6 +49,12 @@ _lock = threading.Lock()
 _names: dict[str, Process] = {}
 
 EXPECTED: Final = "a non-empty string or a via (an object with register_name, unregister_name and whereis_name)"
+
+
+class KeptByOwner:
+    """The base of vias whose names go when their process ends, without anybody's calling ``unregister_name``."""
+
+    __slots__ = ()
 
 
 class ViaName:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Poller", "Ready", "Source", "dispatch", "new_poller"]
 
-READABLE: Final = 1
-WRITABLE: Final = 2
-ENDED: Final = 4
+# What is ready, as bits: epoll's own, so that the path of every message translates nothing.
+READABLE: Final = 0x0001  # EPOLLIN
+WRITABLE: Final = 0x0004  # EPOLLOUT
+BROKEN: Final = 0x0018  # EPOLLERR and EPOLLHUP: both directions
+ENDED: Final = 0x2000 | BROKEN  # EPOLLRDHUP too: the peer writes no more
 
 # Events fetched in one system call; the rest are fetched by the next. Bounds the burst that one thread queues.
 EVENTS_AT_ONCE: Final = 256
@@ -37,14 +39,14 @@ class Source:
     """One descriptor. When it becomes readable, the thread that waits for it is woken; if there is none the source
     itself is delivered to its process as a message, once until ``posted`` is released.
 
-    Fields: ``reader`` and ``writer`` are written by the thread that waits, before it tries its operation for the last
+    Fields: ``armed`` says that the process takes the source as a message; set once, before it is watched. ``reader`` and ``writer`` are written by the thread that waits, before it tries its operation for the last
     time. ``posted`` is a test-and-set flag: held from the moment the source is put into the mailbox until the process
     begins to read; it must be released *before* the read, so that what arrives later is told again. ``ended`` is set
     once the peer has hung up or an error is pending: from then on a short read does not mean drained, since the end
     and the data before it may have been told as one.
     """
 
-    __slots__ = ("ended", "fd", "posted", "process", "reader", "watched", "watches_writing", "writer")
+    __slots__ = ("armed", "ended", "fd", "posted", "process", "reader", "watched", "watches_writing", "writer")
 
     def __init__(self, fd: int, process: Process) -> None:
         self.fd = fd
@@ -52,18 +54,19 @@ class Source:
         self.reader: Wait | None = None
         self.writer: Wait | None = None
         self.posted = threading.Lock()
+        self.armed = False
         self.watched = False
         self.watches_writing = False
         self.ended = False
 
     def tell(self, deliver: Deliver) -> None:
         """Nobody waits and there is something to read: send this source to its process, unless it has it already."""
-        if self.posted.acquire(False):
+        if self.armed and self.posted.acquire(False):
             deliver(self.process, self)
 
 
 Ready = list[tuple[Source, int]]
-"""What one wait found: sources, each with READABLE, WRITABLE and ENDED as they apply."""
+"""What one wait found: sources, each with the bits of READABLE, WRITABLE and ENDED that apply."""
 
 
 class Poller(Protocol):
@@ -115,18 +118,11 @@ class EpollPoller:
 
     def wait(self, timeout: float | None) -> Ready:
         """Return what is ready, after at most ``timeout`` seconds; None waits until woken."""
-        sources = self.sources
-        ready = []
-        for fd, mask in self.epoll.poll(timeout, EVENTS_AT_ONCE):
-            source = sources.get(fd)
-            # None: the eventfd, or a descriptor closed since. A number that was reused meanwhile wakes its new
-            # owner for nothing, which it can stand.
-            if source is not None:
-                readable = READABLE if mask & ~select.EPOLLOUT else 0
-                writable = WRITABLE if mask & ~(select.EPOLLIN | select.EPOLLRDHUP) else 0
-                ended = ENDED if mask & ~(select.EPOLLIN | select.EPOLLOUT) else 0
-                ready.append((source, readable | writable | ended))
-        return ready
+        find = self.sources.get
+        events = self.epoll.poll(timeout, EVENTS_AT_ONCE)
+        # None: the eventfd, or a descriptor closed since. A number that was reused meanwhile wakes its new owner for
+        # nothing, which it can stand.
+        return [(source, mask) for fd, mask in events if (source := find(fd)) is not None]
 
     def wake(self) -> None:
         """End the present or the next ``wait`` of another thread."""
@@ -155,11 +151,11 @@ def dispatch(source: Source, ready: int, deliver: Deliver) -> None:
     """Tell whoever must know that ``source`` is ready."""
     if ready & ENDED:
         source.ended = True  # before the process can read
-    if ready & READABLE:
+    if ready & ~WRITABLE:
         wait = source.reader
         if wait is None or not wait.fire():  # nobody waits, or no longer
             source.tell(deliver)
-    if ready & WRITABLE:
+    if ready & (WRITABLE | BROKEN):
         wait = source.writer
         if wait is not None:
             wait.fire()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
-from supervision import mailbox, names, signals
-from supervision.arguments import a_callable, boolean, milliseconds
-from supervision.errors import BadType, Killed, NoProcess
+from supervision import arguments, mailbox, names, signals
+from supervision.arguments import a_callable, boolean
+from supervision.errors import BadType, Killed, NoProcess, ProcessExit
 from supervision.foreign import this_process
-from supervision.messages import INFINITY, Down
+from supervision.messages import INFINITY, Down, Exit
 from supervision.process_info import ProcessInfo, name_of, snapshot
 from supervision.process_table import Pid, Process, Ref, ancestry, live_processes
 from supervision.scheduler import deliver, scheduler
@@ -24,7 +24,10 @@ from supervision.trampoline import FunctionBody
 from supervision.waits import Wait, deadline_after, wait_for
 
 __all__ = [
+    "Down",
+    "Exit",
     "Pid",
+    "ProcessExit",
     "ProcessInfo",
     "Ref",
     "TimerRef",
@@ -54,6 +57,9 @@ __all__ = [
     "unregister",
     "whereis",
 ]
+
+
+_Message = TypeVar("_Message")
 
 
 def self() -> Pid:
@@ -108,6 +114,7 @@ def spawn_monitor(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple
 
 def _new(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Process:
     a_callable("fn", fn)
+    scheduler.processors.settle()  # first, so that wrong settings leave nothing behind
     process = Process("process", FunctionBody(fn, args, kwargs), contextvars.copy_context())
     process.ancestors = ancestry(current.record.process)
     process.initial_call = name_of(fn)
@@ -140,6 +147,7 @@ def send(dest: Any, message: Any) -> Any:
         return message
     record.exposed = None
     if process.dead:
+        record.exposed = process
         raise Killed
     deliver(target, message)
     record.exposed = process
@@ -148,6 +156,10 @@ def send(dest: Any, message: Any) -> Any:
     return message
 
 
+@overload
+def receive(match: type[_Message], *, timeout: float = INFINITY) -> _Message: ...
+@overload
+def receive(match: tuple[type, ...] | Callable[[Any], object] | None = None, *, timeout: float = INFINITY) -> Any: ...
 @library_call
 def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
     """Takes the first message that matches out of the caller's mailbox, waiting for one if need be.
@@ -161,7 +173,7 @@ def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
 
     Counterpart: ``receive … after``.
     """
-    milliseconds("timeout", timeout)
+    arguments.milliseconds("timeout", timeout)
     return mailbox.receive(this_process(), current.record, match, timeout)
 
 
@@ -342,18 +354,18 @@ def get_label(pid: Pid) -> Any:
 
 
 @library_call
-def sleep(milliseconds_: float) -> None:
+def sleep(milliseconds: float) -> None:
     """Waits, without holding up any other process.
 
     Args:
-        milliseconds_: a whole number, or INFINITY.
+        milliseconds: a whole number, or INFINITY.
 
     Counterpart: ``Process.sleep/1``.
     """
-    milliseconds("milliseconds", milliseconds_)
+    arguments.milliseconds("milliseconds", milliseconds)
     record = current.record
     # Ends by its deadline or the death of the caller; nobody else knows of this Wait.
-    wait_for(Wait(record), record, this_process(), deadline_after(milliseconds_))
+    wait_for(Wait(record), record, this_process(), deadline_after(milliseconds))
 
 
 def _process_of(pid: Any) -> Process:

@@ -10,7 +10,7 @@ import contextvars
 import itertools
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 if TYPE_CHECKING:
     from supervision.threads import ThreadRecord
@@ -82,10 +82,20 @@ class Owned(Protocol):
 
 
 class Body(Protocol):
-    """What a process does with a slice of time."""
+    """What a process does with a slice of time.
+
+    Attributes:
+        in_place: whether who waits for the process may run it on its own thread; if so a slice ends after the message
+            that is the thread's ``errand``.
+    """
+
+    in_place: ClassVar[bool]
 
     def step(self, process: Process, record: ThreadRecord) -> None:
         """Work on what has arrived; never raises."""
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Work on the readiness of the process's armed source, instead of ``step``; never raises."""
 
     def buried(self) -> None:
         """The process is dead and no thread runs it any more; never blocks, never raises."""

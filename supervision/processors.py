@@ -17,7 +17,7 @@ from typing import Final
 
 from supervision.errors import BadArgument
 from supervision.stacks import blocked_places
-from supervision.threads import GIL_ENABLED, ThreadRecord, current
+from supervision.threads import GIL_ENABLED, ThreadRecord, current, interpreter
 
 __all__ = ["DEFAULT_MAX_THREADS", "Processors"]
 
@@ -54,7 +54,6 @@ class Processors:
         self.spares: list[ThreadRecord] = []
         self.holders: set[ThreadRecord] = set()
         self.last_warning = -WARN_EVERY_SECONDS
-        self.closing = False  # the interpreter is ending, and it is no news that no thread can be started
         self.on_freed: Callable[[ThreadRecord], None] = lambda record: None
 
     def settle(self) -> None:
@@ -142,7 +141,7 @@ class Processors:
 
     def _may_warn(self) -> bool:
         now = time.monotonic()
-        if self.closing or now - self.last_warning < WARN_EVERY_SECONDS:
+        if interpreter.ending or now - self.last_warning < WARN_EVERY_SECONDS:
             return False
         self.last_warning = now
         return True

@@ -37,8 +37,7 @@ def forget(source: Source) -> None:
 
 def post(source: Source) -> None:
     """Send ``source`` to its process, unless it is in its mailbox already: there may be more to read."""
-    if source.posted.acquire(False):
-        deliver(source.process, source)
+    source.tell(deliver)
 
 
 @library_call

@@ -13,7 +13,7 @@ from typing import Any, Final
 from supervision import exits
 from supervision.process_table import Pid, Process
 
-__all__ = ["NOTHING", "Crash", "report"]
+__all__ = ["NOTHING", "QUIET", "Crash", "report"]
 
 logger: Final = logging.getLogger("supervision")
 
@@ -28,6 +28,10 @@ class _Nothing:
 
 NOTHING: Final = _Nothing()
 """There was no message, or the state cannot be shown."""
+
+
+QUIET: Final[Any] = object()
+"""What is given as the crash of a process that ends with a reason which looks like one, and of which nobody is to hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,12 @@ def report(process: Process, child_id: Any = None, decision: str | None = None) 
         decision: what the supervisor does about it.
 
     Returns:
-        Whether there was one.
+        Whether there was one, or its absence was meant (QUIET).
     """
     with process.lock:  # one of several reporters takes it
         crash, process.crash = process.crash, None
-    if crash is None:
-        return False
+    if crash is None or crash is QUIET:
+        return crash is QUIET
     reason = crash.reason
     trace = (type(reason), reason, reason.__traceback__) if isinstance(reason, BaseException) else None
     logger.error("%s", _text(crash, child_id, decision), exc_info=trace, extra={"crash": crash, "child_id": child_id})

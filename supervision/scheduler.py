@@ -21,7 +21,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from supervision.poller import Poller, Ready, dispatch, new_poller
+from supervision.poller import READABLE, Poller, Ready, Source, dispatch, new_poller
 from supervision.process_table import Process, quarantined
 from supervision.processors import Processors
 from supervision.threads import ThreadRecord
@@ -49,6 +49,9 @@ class Scheduler:
         self.idle: deque[ThreadRecord] = deque()
         self.timers = Timers()
         self.poller: Poller = new_poller()
+        # What the poller has found and nobody has handled yet. Shared, because the worker that found it may lose its
+        # processor to the first of them, and the poller tells nothing twice.
+        self.found: deque[tuple[Source, int]] = deque()
         # Test-and-set flag: held by the one worker that sleeps in the poller.
         self.polling = threading.Lock()
         self.processors = Processors(self.run_processor)
@@ -88,44 +91,39 @@ class Scheduler:
 
     def run_processor(self, record: ThreadRecord) -> None:
         """Run actors until the processor is lost."""
+        self.watchdog.notice()
         run_queue = self.run_queue
+        pop = run_queue.popleft
         looked = 0
         while True:
-            if looked >= LOOK_EVERY:
+            if looked >= LOOK_EVERY or not run_queue:
                 looked = 0
-                self._look()
-            if not run_queue:
-                looked = 0
-                if self.processors.unassigned < 0 and self._retire(record):
+                if not self._find_work(record):
                     return
-                self._idle(record)
             try:
-                process = run_queue.popleft()
+                process = pop()
             except IndexError:  # another processor took it first
                 continue
             looked += 1
             process.queued.release()
             if process.running.acquire(False):
-                self.run(process, record)
+                parked = process.parked
+                if parked is not None:
+                    parked.release()  # the thread goes on, and ``running`` is now its
+                    continue
+                record.slice += 1
+                record.in_slice = True
+                self.run_slice(process, record)
+                record.in_slice = False
                 if record.lost.locked():
                     return
             del process  # an idle worker keeps nothing alive
 
-    def run(self, process: Process, record: ThreadRecord) -> None:
-        """Run one slice of ``process``, or wake the thread on which it waits; the caller has taken ``running``."""
-        parked = process.parked
-        if parked is not None:
-            parked.release()  # the thread goes on, and ``running`` is now its
-            return
-        record.slice += 1
-        record.in_slice = True
-        try:
-            self.run_slice(process, record)
-        finally:
-            record.in_slice = False
-
     def run_slice(self, process: Process, record: ThreadRecord) -> None:
-        """Let ``process`` work for a slice and put it back on the queue if it has not finished."""
+        """Let ``process`` work for a slice and put it back on the queue if it has not finished.
+
+        The caller has taken ``running``. Nothing in here raises (see ``Body``).
+        """
         if not process.dead:
             outer = record.process
             record.process = process
@@ -137,20 +135,35 @@ class Scheduler:
         # Only now: what was sent during the slice found ``running`` held and left it to this look.
         if process.dead:
             bury(process)
-        elif process.has_mail() and process.queued.acquire(False):
+        elif (process.mailbox or process.system) and process.has_mail() and process.queued.acquire(False):
             self.enqueue(process)
 
-    def _idle(self, record: ThreadRecord) -> None:
-        """Find something to do: wait for events as the one poller, or to be woken."""
+    def _find_work(self, record: ThreadRecord) -> bool:
+        """Look at events and timers, waiting for them if nothing else is to be done; False: the processor is gone."""
+        if self.found:
+            self._handle(record)
+        elif not self.run_queue:
+            return self._idle(record)
+        elif self.polling.acquire(False):
+            self.found.extend(self.poller.wait(0))
+            self.polling.release()
+            self._handle(record)
+        return not record.lost.locked()
+
+    def _idle(self, record: ThreadRecord) -> bool:
+        """Wait for events as the one poller, or to be woken."""
+        if self.processors.unassigned < 0 and self._retire(record):
+            return False
         record.idling = True
         if self.polling.acquire(False):
-            ready = self._poll(record)
+            self.found.extend(self._poll(record))
             self.polling.release()
         else:
-            ready = self._sleep(record)
+            self._sleep(record)
         record.idling = False
         self.watchdog.notice()
-        self._handle(ready)
+        self._handle(record)
+        return not record.lost.locked()
 
     def _retire(self, record: ThreadRecord) -> bool:
         """Drop this idle worker's processor if there are too many; another idle one then serves events and timers."""
@@ -165,7 +178,7 @@ class Scheduler:
         self.idle.append(record)
         # After the append: an enqueuer either finds this worker in ``idle`` or its work is found here.
         timeout: float | None = 0
-        if not self.run_queue:
+        if not (self.run_queue or self.found):
             deadline = self.timers.next_deadline()
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         ready = self.poller.wait(timeout)
@@ -175,29 +188,69 @@ class Scheduler:
             pass  # popped by an enqueuer, whose wake-up at worst ends the next wait early
         return ready
 
-    def _sleep(self, record: ThreadRecord) -> Ready:
+    def _sleep(self, record: ThreadRecord) -> None:
         record.wake = record.parker.release
         self.idle.append(record)
-        if self.run_queue:
+        if self.run_queue or self.found:
             try:
                 self.idle.remove(record)
-                return []
+                return
             except ValueError:
                 pass  # popped: its release is on the way and must be taken
         # Ends by an enqueuer that pops this worker. The poller is held by another one, which serves events and timers.
         record.parker.acquire()
-        return []
 
-    def _look(self) -> None:
-        if self.polling.acquire(False):
-            ready = self.poller.wait(0)
-            self.polling.release()
-            self._handle(ready)
-
-    def _handle(self, ready: Ready) -> None:
-        for source, how in ready:
-            dispatch(source, how, deliver)
+    def _handle(self, record: ThreadRecord) -> None:
+        """Tell who must know of what was found, as long as there is a processor, and fire the timers."""
+        idle, found = self.idle, self.found
+        while found:
+            try:
+                source, how = found.popleft()
+            except IndexError:  # another worker took it first
+                break
+            # With another worker idle the run queue shares the work out. Without, it would only be a detour.
+            if how == READABLE and type(source) is Source and source.reader is None and not idle:
+                self._run_readable(source, record)
+                if record.lost.locked():
+                    return
+            else:
+                dispatch(source, how, deliver)
         self.timers.fire_due()
+
+    def _run_readable(self, source: Source, record: ThreadRecord) -> None:
+        """Run the process of a readable source at once, if it has nothing else to do: the path of every request.
+
+        What ``dispatch``, the mailbox, the run queue and ``run_slice`` would do one after the other.
+        """
+        process = source.process
+        if record.lost.locked() or process.mailbox or process.system or not process.running.acquire(False):
+            dispatch(source, READABLE, deliver)
+            return
+        if process.parked is not None or process.dead or not source.armed:
+            self._run_otherwise(process, source)
+            return
+        record.slice += 1
+        record.in_slice = True
+        record.process = process
+        process.carrier = record
+        process.context.run(process.body.readable, process, record)  # type: ignore[union-attr]
+        process.carrier = None
+        record.process = None
+        record.in_slice = False
+        process.running.release()
+        if process.dead:
+            bury(process)
+        elif (process.mailbox or process.system) and process.has_mail() and process.queued.acquire(False):
+            self.enqueue(process)
+
+    def _run_otherwise(self, process: Process, source: Source) -> None:
+        process.running.release()
+        if process.dead:
+            bury(process)
+        else:
+            dispatch(source, READABLE, deliver)
+            if process.has_mail():  # sent while ``running`` was held here
+                notify(process)
 
     def _wake_one(self) -> None:
         try:
@@ -209,9 +262,16 @@ class Scheduler:
 
 def deliver(process: Process, message: Any) -> None:
     """Put ``message`` into the mailbox of ``process`` and see to it that it runs; dropped if it is dead."""
-    if not process.dead:
-        process.mailbox.append(message)
-        notify(process)
+    if process.dead:
+        return
+    process.mailbox.append(message)
+    # ``notify`` written out: this is the commonest thing that happens at all.
+    if process.running.locked():
+        return
+    if process.parked is not None and resume(process):
+        return
+    if process.queued.acquire(False):
+        scheduler.enqueue(process)
 
 
 def notify(process: Process) -> None:

@@ -9,8 +9,7 @@ import logging
 import time
 from typing import Any, Final
 
-from supervision import names, timed_messages
-from supervision.arguments import milliseconds
+from supervision import arguments, names, timed_messages
 from supervision.errors import BadArgument, BadType
 from supervision.process_table import Pid
 from supervision.scheduler import deliver, scheduler
@@ -37,22 +36,22 @@ class TimerRef:
 
 
 @library_call
-def send_after(dest: Any, message: Any, milliseconds_: int) -> TimerRef:
+def send_after(dest: Any, message: Any, milliseconds: int) -> TimerRef:
     """Sends ``message`` to ``dest`` after so many milliseconds, also if the caller has ended by then.
 
     Args:
         dest: a pid, whose timers end with it; or a name or a via, looked up when the timer fires (a via's
             ``whereis_name`` runs on a worker's thread then, and must not block).
         message: anything.
-        milliseconds_: a whole number, less than 2**52.
+        milliseconds: a whole number, less than 2**52.
 
     Counterpart: ``erlang:send_after/3``.
     """
-    milliseconds("milliseconds", milliseconds_, infinity=False)
-    if milliseconds_ >= LONGEST_MILLISECONDS:
-        raise BadArgument(f"milliseconds must be less than 2**52, got {milliseconds_!r}")
+    arguments.milliseconds("milliseconds", milliseconds, infinity=False)
+    if milliseconds >= LONGEST_MILLISECONDS:
+        raise BadArgument(f"milliseconds must be less than 2**52, got {milliseconds!r}")
     names.check_destination(dest)
-    deadline = time.monotonic() + milliseconds_ / 1000
+    deadline = time.monotonic() + milliseconds / 1000
     if isinstance(dest, Pid):
         return TimerRef(timed_messages.deliver_at(deadline, dest._process, message), dest)
     timer = Timer(deadline, _send_late, (dest, message))

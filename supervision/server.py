@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from supervision import exits
 from supervision.arguments import is_milliseconds
@@ -23,7 +23,7 @@ from supervision.signals import end, unlink
 from supervision.status import Status
 from supervision.threads import ThreadRecord
 from supervision.timed_messages import TimedMessage, cancel, deliver_at
-from supervision.trampoline import crash_of, guard, run_exposed
+from supervision.trampoline import crash_of, run_exposed, survive
 from supervision.waits import Wait
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = ["SLICE_MESSAGES", "Server", "Start"]
 # Messages that one actor handles before others get their turn. At about 2 µs for the smallest callback a slice
 # of them is shorter than a look at the events costs others, and long enough to make the switch cheap.
 SLICE_MESSAGES: Final = 64
+_SLICE: Final = range(SLICE_MESSAGES)
 
 
 class _TimeoutCheck:
@@ -69,6 +70,8 @@ class Server:
 
     __slots__ = ("actor", "deadline", "observer", "process", "started", "state", "stopping", "timer")
 
+    in_place: ClassVar[bool] = True
+
     def __init__(self, actor: Actor, process: Process) -> None:
         self.actor = actor
         self.process = process
@@ -82,25 +85,30 @@ class Server:
         self.observer: Observer | None = None
 
     def step(self, process: Process, record: ThreadRecord) -> None:
-        """Handle what has arrived, up to SLICE_MESSAGES."""
-        guard(process, record, self._work)
+        """Handle what has arrived, up to SLICE_MESSAGES. Never raises."""
+        mailbox, handle = process.mailbox, self.handle
+        errand = record.errand  # with it the wait of the caller ends, who must not be held up by what came later
+        try:
+            for _ in _SLICE:
+                if process.system and self.started:
+                    message = process.system.popleft()
+                elif mailbox and not process.suspended:
+                    message = mailbox.popleft()
+                else:
+                    return
+                handle(message, record)
+                if process.dead or message is errand:
+                    return
+        except BaseException as error:  # noqa: BLE001  without this a worker would end and its processor be lost
+            survive(process, record, error)
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Run as usual: only a connection has a source of its own."""
+        self.step(process, record)
 
     def buried(self) -> None:
         """Let go of the state, which a killed actor had no chance to do."""
         self.state = None
-
-    def _work(self, process: Process, record: ThreadRecord) -> None:
-        mailbox = process.mailbox
-        for _ in range(SLICE_MESSAGES):
-            if process.system and self.started:
-                message = process.system.popleft()
-            elif mailbox and not process.suspended:
-                message = mailbox.popleft()
-            else:
-                return
-            self.handle(message, record)
-            if process.dead:
-                return
 
     def handle(self, message: Any, record: ThreadRecord) -> None:
         """Handle one message."""
@@ -302,7 +310,7 @@ class Server:
 
 # Messages of the runtime itself. Unlike a user's they do not end the wait of a callback's timeout.
 _INTERNAL: Final[dict[type, Callable[..., None]]] = {
-    _TimeoutCheck: Server._check_timeout,
+    _TimeoutCheck: lambda server, message, record: server._check_timeout(message, record),  # some have their own
     StopRequest: Server._stop,
     SystemCall: Server._answer_system,
     Start: Server._start,

@@ -3,18 +3,16 @@
 Everything here decides under ``Process.lock`` and acts outside it. Two such locks are taken together only by ``link``
 and ``unlink``, in ascending order of the pids' numbers.
 
-The order of a death, which others rely on: sealed → name, owned things and its own monitors released → EXIT to the
-linked → DOWN to the monitoring → its thread pushed out. All of it before the call that caused it returns. A signal that
-is fatal seals its receiver under the lock under which it was received, so that no ``unlink`` or ``trap_exit`` of the
-receiver can come in between.
+The order of a death, which others rely on: sealed → name, owned things and its own monitors released → crash report →
+EXIT to the linked → DOWN to the monitoring → its thread pushed out. All of it before the call that caused it returns. A
+signal that is fatal seals its receiver under the lock under which it was received, so that no ``unlink`` or
+``trap_exit`` of the receiver can come in between.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from contextlib import ExitStack
 from typing import Any, Final
 
 from supervision import exits, names, reports
@@ -23,7 +21,7 @@ from supervision.messages import Down, Exit
 from supervision.process_table import Owned, Pid, Process, Ref, Watcher, live_processes, quarantined
 from supervision.scheduler import bury, deliver, notify, scheduler
 from supervision.stacks import stack_of
-from supervision.threads import current, strike
+from supervision.threads import current, interpreter, strike
 from supervision.timers import Timer
 
 __all__ = [
@@ -50,8 +48,8 @@ def link(one: Process, other: Process) -> bool:
     """Link two processes; False if ``other`` is dead."""
     if one is other:
         return True
-    with ExitStack() as locks:
-        _lock_both(locks, one, other)
+    first, second = _in_order(one, other)
+    with first.lock, second.lock:
         if other.dead or one.dead:
             return not other.dead
         one.links = {} if one.links is None else one.links
@@ -65,17 +63,16 @@ def unlink(one: Process, other: Process) -> None:
     """Remove the link between two processes, if there is one. No EXIT of ``other`` comes by it afterwards."""
     if one is other:
         return
-    with ExitStack() as locks:
-        _lock_both(locks, one, other)
+    first, second = _in_order(one, other)
+    with first.lock, second.lock:
         if one.links is not None:
             one.links.pop(other, None)
         if other.links is not None:
             other.links.pop(one, None)
 
 
-def _lock_both(locks: ExitStack, one: Process, other: Process) -> None:
-    for process in sorted((one, other), key=lambda process: process.pid._number):
-        locks.enter_context(process.lock)
+def _in_order(one: Process, other: Process) -> tuple[Process, Process]:
+    return (one, other) if one.pid._number < other.pid._number else (other, one)
 
 
 class ProcessMonitor:
@@ -211,22 +208,49 @@ def _seal(process: Process, reason: Any, crash: reports.Crash | None) -> _Death:
 
 
 def _spread(death: _Death) -> None:
-    """Let all who must hear of a death, and of those that it causes."""
-    deaths = deque([death])
-    while deaths:
-        _spread_one(deaths.popleft(), deaths)
+    """Let all who must hear of a death, and of those that it causes.
+
+    Nobody is told before all that die together have let go of what they held: a supervisor that restarts the child
+    which it lost must not find the names of those that died with it taken.
+    """
+    deaths = [death]
+    for one in deaths:  # it grows on the way
+        _let_go(one)
+        _seal_linked(one, deaths)
+    for one in deaths:
+        _tell(one)
 
 
-def _spread_one(death: _Death, deaths: deque[_Death]) -> None:
-    process, reason = death.process, death.reason
+def _let_go(death: _Death) -> None:
+    process = death.process
     live_processes.pop(process.pid, None)
     names.release(process)
-    _release_owned(process, reason, death.owned)
+    _release_owned(process, death.reason, death.owned)
     _drop_monitors(process)
-    reported_by_parent = _signal_links(process, reason, death.links, deaths)
-    _signal_monitors(process, reason)
-    if process.crash is not None and not reported_by_parent:
+
+
+def _seal_linked(death: _Death, deaths: list[_Death]) -> None:
+    """Make dead those linked processes to which the death is fatal."""
+    for peer in death.links or ():
+        if peer.trap_exit:  # it gets a message; should it leave off trapping just now, ``_signal_links`` ends it
+            continue
+        with peer.lock:
+            if peer.links is None or death.process not in peer.links:
+                continue  # unlinked, or dead itself
+            delivery, why = exits.of_link_signal(death.reason, traps=peer.trap_exit)
+            if delivery is Delivery.FATAL:
+                del peer.links[death.process]
+                deaths.append(_seal(peer, why, None))
+
+
+def _tell(death: _Death) -> None:
+    process, reason = death.process, death.reason
+    if process.crash is not None and not any(_reports_for(peer, process) for peer in death.links or ()):
         reports.report(process)
+    reported_by_parent = _signal_links(process, reason, death.links)
+    if process.crash is not None and not reported_by_parent:  # the parent has just died itself
+        reports.report(process)
+    _signal_monitors(process, reason)
     if death.wait is not None:
         death.wait.fire()
     _drain(process)
@@ -248,10 +272,11 @@ def _drop_monitors(process: Process) -> None:
         unwatch(target, ref)
 
 
-def _signal_links(process: Process, reason: Any, links: dict[Process, None] | None, deaths: deque[_Death]) -> bool:
+def _signal_links(process: Process, reason: Any, links: dict[Process, None] | None) -> bool:
     """Send EXIT along the links; True if the supervisor that started the process has got it and will report."""
     reported_by_parent = False
     for peer in links or ():
+        death = None
         with peer.lock:
             if peer.links is None or process not in peer.links:
                 continue  # unlinked, or dead itself
@@ -260,8 +285,10 @@ def _signal_links(process: Process, reason: Any, links: dict[Process, None] | No
             if delivery is Delivery.MESSAGE:
                 _post_exit(peer, process.pid, why)
             elif delivery is Delivery.FATAL:
-                deaths.append(_seal(peer, why, None))
-        if delivery is Delivery.MESSAGE:
+                death = _seal(peer, why, None)
+        if death is not None:
+            _spread(death)
+        elif delivery is Delivery.MESSAGE:
             reported_by_parent = reported_by_parent or _reports_for(peer, process)
             notify(peer)
     return reported_by_parent
@@ -324,5 +351,5 @@ def _log_stuck(process: Process) -> None:
     if record is None or process.carrier is not record:
         quarantined.pop(process, None)
         return
-    if not scheduler.processors.closing:
+    if not interpreter.ending:
         logger.warning("the thread of %r, which is dead, is stuck in:\n%s", process.pid, stack_of(record))

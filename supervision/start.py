@@ -90,7 +90,7 @@ def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: 
         _claim_name(process, options.name)
         if options.dedicated_thread:
             launch_dedicated(process)
-        elif options.timeout != INFINITY or not run_in_place(process, record):
+        elif options.timeout != INFINITY or not run_in_place(process, record, order):
             notify(process)
     except BaseException:
         _abandon(process, me, record, order)
@@ -126,6 +126,8 @@ def _register_by_via(process: Process, via: names.Via) -> None:
     answer = via.register_name(process.pid)
     if answer is False or answer == "no":
         raise AlreadyRegistered(via.whereis_name(), via)
+    if isinstance(via, names.KeptByOwner):
+        return
     if not signals.own(process, names.ViaName(via)):  # somebody found it by the name, and it has run and ended
         via.unregister_name()
 

@@ -6,7 +6,6 @@ Counterpart: the part of ``supervisor`` that is for every strategy but ``simple_
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
 
 from supervision import children
 from supervision.child_reports import report_start_error
@@ -29,7 +28,11 @@ class StaticChildren(SupervisorChildren):
     """
 
     def __init__(
-        self, process: Process, flags: SupervisorFlags, clocks: Clocks, terminate: Callable[..., None] = terminate_in_order
+        self,
+        process: Process,
+        flags: SupervisorFlags,
+        clocks: Clocks,
+        terminate: Callable[..., None] = terminate_in_order,
     ) -> None:
         super().__init__(process, RestartIntensity(flags.max_restarts, flags.max_seconds), clocks)
         self.strategy = flags.strategy
@@ -54,8 +57,6 @@ class StaticChildren(SupervisorChildren):
 
     def terminate_all(self) -> None:
         """End all children, the last that was started first."""
-        for child in self.by_id.values():
-            self.cancel_retry(child)
         self._terminate(list(self.by_id.values()))
 
     # Requests
@@ -72,9 +73,7 @@ class StaticChildren(SupervisorChildren):
 
     def terminate_child(self, id_: Hashable) -> None:
         """End a child; its spec stays, unless it is temporary."""
-        child = self._find(id_)
-        self.cancel_retry(child)
-        self._terminate([child])
+        self._terminate([self._find(id_)])
 
     def restart_child(self, id_: Hashable) -> Pid | None:
         """Start a child again that does not run."""
@@ -109,14 +108,13 @@ class StaticChildren(SupervisorChildren):
     def forget(self, child: Child) -> bool:
         """The child has ended and is not restarted; tells whether the supervisor goes on."""
         self._ended(child)
-        significant_left = sum(self._is_significant(other) for other in self.by_id.values() if other is not child)
-        return not ends_supervisor(
-            self.auto_shutdown, significant=child.spec.significant, significant_left=significant_left
-        )
+        if not child.spec.significant:
+            return True
+        left = sum(self._is_significant(other) for other in self.by_id.values() if other is not child)
+        return not ends_supervisor(self.auto_shutdown, significant=True, significant_left=left)
 
     def make_way(self, child: Child) -> None:
         """End the children that are restarted together with this one."""
-        self._ended(child)
         self._terminate(self._group(child))
 
     def attempt(self, child: Child) -> None:
@@ -124,22 +122,20 @@ class StaticChildren(SupervisorChildren):
 
         One that fails is tried again later, and with it those that come after it; the ones that have started run.
         """
-        self._ended(child)
         group = self._group(child)
         self._terminate(group)
         for member in group:
-            if member.spec.id in self.by_id and not self._restart_one(member):
+            if member.spec.restart != "temporary" and not self._restart_one(member):
                 return
 
     def _restart_one(self, child: Child) -> bool:
         try:
             pid = children.start(self.process, child.spec)
         except StartError as error:
-            self.cancel_retry(child)
             self.failed(child, error)
             return False
         self.succeeded(child, pid)
-        child.restarts += 1
+        child.restarts += pid is not None
         return True
 
     def _group(self, child: Child) -> list[Child]:
@@ -154,16 +150,18 @@ class StaticChildren(SupervisorChildren):
         return pid
 
     def _terminate(self, group: list[Child]) -> None:
+        for child in group:
+            self.cancel_retry(child)
         self.terminate(self.process, reversed(group))
         for child in group:
             self._ended(child)
-            if child.spec.restart == "temporary":
-                self.by_id.pop(child.spec.id, None)
 
     def _ended(self, child: Child) -> None:
         if child.pid is not None:
-            self.by_pid.pop(child.pid, None)
+            del self.by_pid[child.pid]
             child.pid = None
+        if child.spec.restart == "temporary":
+            del self.by_id[child.spec.id]
 
     @staticmethod
     def _is_significant(child: Child) -> bool:

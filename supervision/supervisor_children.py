@@ -60,6 +60,10 @@ class SupervisorChildren:
         """Restart the child and what has to be restarted with it, or have it tried again."""
         raise NotImplementedError
 
+    def terminate_all(self) -> None:
+        """End all children."""
+        raise NotImplementedError
+
     def snapshot(self) -> list[Child]:
         """All children in the order of their start, for other threads to read."""
         raise NotImplementedError
@@ -88,6 +92,7 @@ class SupervisorChildren:
             return True
         if not order.counted and not self._may_restart(child, None):
             return False
+        self.cancel_retry(child)
         if order.counted:
             self.attempt(child)
         else:
@@ -130,8 +135,8 @@ class SupervisorChildren:
             return
         child.attempts += 1
         delay = backoff.delay(child.attempts, self.clocks.fraction())
-        child.retry = order = TryAgain(child, counted=True)
         self.make_way(child)
+        child.retry = order = TryAgain(child, counted=True)
         order.timer = Timer(time.monotonic() + delay / 1000, _deliver_order, (self.process, order))
         scheduler.add_timer(order.timer)
 

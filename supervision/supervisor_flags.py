@@ -89,4 +89,4 @@ _DYNAMIC_FLAGS = ("max_restarts", "max_seconds", "max_children", "extra_argument
 def _checked_intensity(flags: dict[str, Any]) -> tuple[int, int]:
     """OTP's defaults: three restarts in five seconds."""
     intensity = RestartIntensity(flags.get("max_restarts", 3), flags.get("max_seconds", 5))
-    return intensity.max_restarts, intensity.max_seconds
+    return int(intensity.max_restarts), intensity.max_seconds

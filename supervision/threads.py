@@ -24,7 +24,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from supervision.errors import Killed
 from supervision.process_table import Process
 
-__all__ = ["ThreadRecord", "current", "library_call", "strike"]
+__all__ = ["ThreadRecord", "current", "interpreter", "library_call", "strike"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,12 +40,15 @@ _take_back: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_voi
 )
 
 
+NO_ERRAND: Final = object()
+
+
 class ThreadRecord:
     """One thread, as the runtime sees it. Written by its own thread, except where a field says otherwise."""
 
     __slots__ = (
-        "adopted",
         "depth",
+        "errand",
         "exposed",
         "ident",
         "idling",
@@ -65,9 +68,10 @@ class ThreadRecord:
     def __init__(self) -> None:
         self.ident = threading.get_ident()
         self.process: Process | None = None
-        self.adopted: Any = None
         self.worker = False
         self.depth = 0
+        # The message for whose sake the thread runs a process in place; the slice ends with it.
+        self.errand: Any = NO_ERRAND
         # The thread sleeps by taking this lock; whoever has the right to wake it, exactly one, releases it.
         self.parker = threading.Lock()
         self.parker.acquire()
@@ -125,11 +129,31 @@ class ThreadRecord:
                 continue
 
 
+class Interpreter:
+    """What the runtime knows of the interpreter: whether it is ending, and threads will soon be frozen."""
+
+    __slots__ = ("ending",)
+
+    def __init__(self) -> None:
+        self.ending = False
+
+
+interpreter: Final = Interpreter()
+
+
 class _Current(threading.local):
+    """What belongs to the calling thread.
+
+    ``farewell`` is dropped when the thread ends, and by nothing else: it is not in the record, which the frames of a
+    traceback may keep until some other thread collects garbage, in the middle of anything.
+    """
+
     record: ThreadRecord
+    farewell: Any
 
     def __init__(self) -> None:
         self.record = ThreadRecord()
+        self.farewell = None
 
 
 current: Final = _Current()
@@ -146,6 +170,17 @@ def strike(process: Process, record: ThreadRecord) -> None:
             _set_async_exc(record.ident, Killed)
 
 
+def _hold(record: ThreadRecord) -> None:
+    """Keep a foreign thread from the errors of an ending interpreter, which freezes it in a moment in any case.
+
+    Only daemons are left by now, beside the main thread. The processes they talk to have been shut down, and the
+    traceback of each such thread would be all that a program which has ended well leaves behind.
+    """
+    process = record.process
+    if process is not None and process.kind == "foreign" and threading.current_thread() is not threading.main_thread():
+        threading.Event().wait()
+
+
 def library_call(function: Callable[P, R]) -> Callable[P, R]:
     """Make ``function`` an entry point: it refuses a dead caller and cannot be interrupted by a strike."""
 
@@ -154,9 +189,15 @@ def library_call(function: Callable[P, R]) -> Callable[P, R]:
         record = current.record
         process = record.exposed
         if process is None:  # called by the library itself, or by a thread that is never struck
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except BaseException:
+                if interpreter.ending:
+                    _hold(record)
+                raise
         record.exposed = None
         if process.dead:
+            record.exposed = process  # so that whoever swallows this is refused the next time as well
             raise Killed
         try:
             return function(*args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from supervision import exits
 from supervision.errors import Killed
@@ -12,7 +12,7 @@ from supervision.reports import NOTHING, Crash
 from supervision.signals import end
 from supervision.threads import ThreadRecord
 
-__all__ = ["FunctionBody", "crash_of", "guard", "run_exposed"]
+__all__ = ["FunctionBody", "crash_of", "guard", "run_exposed", "survive"]
 
 
 def run_exposed(
@@ -36,7 +36,7 @@ def run_exposed(
 
 
 def guard(process: Process, record: ThreadRecord, work: Callable[[Process, ThreadRecord], None]) -> None:
-    """Do one slice of ``work``. Never raises: an exception that nobody else has made an exit reason of becomes one here.
+    """Do one slice of ``work``. Never raises: what nobody else has made an exit reason of becomes one here.
 
     A strike is taken back before this returns, or it would hit the worker or the next process. It may hit on the way
     out of the inner block; since a process is struck at most once, the outer one is safe.
@@ -48,10 +48,15 @@ def guard(process: Process, record: ThreadRecord, work: Callable[[Process, Threa
             record.exposed = None
             if process.dead:
                 record.settle(process)
-    except BaseException as error:  # without this a worker would end and its processor be lost
-        record.settle(process)
-        if not process.dead:
-            end(process, exits.reason_of(error), crash_of(process, exits.reason_of(error)))
+    except BaseException as error:  # noqa: BLE001  without this a worker would end and its processor be lost
+        survive(process, record, error)
+
+
+def survive(process: Process, record: ThreadRecord, error: BaseException) -> None:
+    """Make an exception that has come out of a whole slice the end of its process, and of nothing else."""
+    record.settle(process)
+    if not process.dead:
+        end(process, exits.reason_of(error), crash_of(process, exits.reason_of(error)))
 
 
 def crash_of(
@@ -78,6 +83,8 @@ class FunctionBody:
 
     __slots__ = ("args", "function", "kwargs")
 
+    in_place: ClassVar[bool] = False  # it may go on long after it has answered
+
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.function = function
         self.args = args
@@ -87,6 +94,13 @@ class FunctionBody:
         """Run the function to its end."""
         guard(process, record, self._run)
 
+    def returned(self, process: Process, value: Any) -> None:
+        """The function has returned; its value goes nowhere."""
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Run as usual: only a connection has a source of its own."""
+        self.step(process, record)
+
     def buried(self) -> None:
         """Nothing is left."""
 
@@ -95,7 +109,10 @@ class FunctionBody:
         self.args, self.kwargs = (), {}  # the caller's values live as long as the function needs them
         reason: Any = "normal"
         try:
-            run_exposed(process, record, function, *args, **kwargs)
-        except BaseException as error:
+            self.returned(process, run_exposed(process, record, function, *args, **kwargs))
+        except BaseException as error:  # noqa: BLE001  whatever the function raises is the exit reason
             reason = exits.reason_of(error)
-        end(process, reason, crash_of(process, reason))
+        try:
+            end(process, reason, crash_of(process, reason))
+        finally:
+            reason = None  # its traceback has this frame: they would keep each other, and all that they show, alive

@@ -5,7 +5,19 @@ Counterpart: ``ThousandIsland``.
 
 from __future__ import annotations
 
-from thousand_island.api import child_spec, connection_pids, listener_info, start_link, stop
+from thousand_island.api import (
+    ServerInfo,
+    child_spec,
+    connection_pids,
+    info,
+    listener_info,
+    resume,
+    start_link,
+    status,
+    stop,
+    suspend,
+)
+from thousand_island.certificates import reload_certificates
 from thousand_island.connection import Ready
 from thousand_island.errors import (
     AlreadyAttached,
@@ -14,6 +26,7 @@ from thousand_island.errors import (
     NotAttached,
     NotOwner,
     NotSecure,
+    PlaintextPending,
     ProtocolNotNegotiated,
     SendTimeout,
     ServerUnavailable,
@@ -40,11 +53,13 @@ __all__ = [
     "NotAttached",
     "NotOwner",
     "NotSecure",
+    "PlaintextPending",
     "Persistent",
     "ProtocolNotNegotiated",
     "Ready",
     "SendTimeout",
     "ServerConfig",
+    "ServerInfo",
     "ServerUnavailable",
     "Socket",
     "SocketClosed",
@@ -57,7 +72,12 @@ __all__ = [
     "UnsupportedUpgrade",
     "child_spec",
     "connection_pids",
+    "info",
     "listener_info",
+    "reload_certificates",
+    "resume",
     "start_link",
+    "status",
     "stop",
+    "suspend",
 ]

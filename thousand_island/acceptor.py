@@ -1,8 +1,8 @@
-"""Accepting connections and starting their processes.
+"""Accepting connections.
 
 An acceptor holds no thread while it waits: it is told when it is its turn, takes one connection, passes the turn on
 and gets in line again. What it does about each error of accept(2) is in ``_accept_failed``; only one that accept(2)
-does not list ends it.
+does not list ends it. What becomes of the client is ``admission``'s business.
 
 Counterpart: ``ThousandIsland.Acceptor``.
 """
@@ -15,25 +15,22 @@ from typing import Any, ClassVar, Final
 
 from supervision import process
 from supervision.actor import Actor
-from supervision.child_spec import ChildSpec
-from supervision.dynamic_supervisor import DynamicSupervisor
-from supervision.errors import MaxChildren, StartError
 from supervision.foreign import this_process
-from supervision.messages import INFINITY
 from supervision.process_table import Pid
-from supervision.results import NoReply, Ok, Stop
+from supervision.results import Ignore, NoReply, Ok, Stop
 from supervision.scheduler import deliver
-from thousand_island.connection import Ready
+from supervision.threads import current, library_call
+from supervision.trampoline import run_exposed
+from thousand_island.admission import RETRY_START, Admission
 from thousand_island.errors import reason_string
+from thousand_island.limits import ROOM
 from thousand_island.listening import Listening
 from thousand_island.server_config import ServerConfig
-from thousand_island.socket import Socket
 from thousand_island.telemetry import Span, monotonic_time, signal_of
 from thousand_island.transports.listen_socket import ListenSocket, YourTurn
 
 __all__ = ["Acceptor", "AcceptorContext"]
 
-_SPAWN_ERROR: Final = signal_of("acceptor.spawn_error")
 _ECONNABORTED: Final = signal_of("acceptor.econnaborted")
 _EINVAL: Final = signal_of("acceptor.einval")
 _ACCEPT_ERROR: Final = signal_of("acceptor.accept_error")
@@ -43,7 +40,6 @@ _EMFILE: Final = signal_of("acceptor.emfile")
 BACK_OFF: Final = 100
 
 _TRY_AGAIN: Final = "try_again"
-_RETRY_START: Final = "retry_start"
 
 # accept(2): "Linux accept() passes already-pending network errors on the new socket"; they are the peer's trouble.
 _NETWORK_ERRORS: Final = frozenset(
@@ -82,77 +78,97 @@ class AcceptorContext:
 
 
 class Acceptor(Actor):
-    """One acceptor. Its argument is the AcceptorContext; its state is None, what it knows are its attributes."""
+    """One acceptor. Its argument is the AcceptorContext; its state is None, what it knows are its attributes.
+
+    Its callbacks are library calls: a kill must not interrupt one that holds the lock of the line or of the limits.
+    """
 
     restart: ClassVar[Any] = "transient"
 
     config: ServerConfig
     listener: Any
     span: Span
-    connection_spec: ChildSpec
+    admission: Admission
 
+    @library_call
     def init(self, context: AcceptorContext) -> Any:
         """Start the span and get in line."""
         process.trap_exit(True)  # so that ``terminate`` ends the span at suspend and shutdown too
         listening = context.listening
         config = listening.config
         process.set_label(("thousand_island", "acceptor", ((config.port, config.handler_module), context.number)))
-        if not listening.sockets or listening.span is None:
-            return Stop("shutdown")  # the server shuts down while this acceptor restarts
-        self.config = config
         self.listener = listening.for_acceptor(context.number)
-        self.connection_sup = context.connection_sup
-        self.connection_spec = _connection_spec(config)
-        self.connections = 0
-        self.waiting: Any = None  # an accepted socket for which there is no room yet, and when it was accepted
-        self.retries = 0
+        if self.listener is None or listening.span is None:
+            return Ignore()  # suspended, or shutting down; ``resume`` starts it
+        assert context.connection_sup is not None
+        self.config = config
         self.span = listening.span.start_child_span("acceptor")
-        return Ok(None, continue_with="wait")
+        self.admission = Admission(listening, context.connection_sup, this_process(), self.span)
+        self.turned_away = False  # for want of room; then it is not in line
+        return Ok(None, continue_with="accept")
 
+    @library_call
     def handle_continue(self, argument: Any, state: None) -> Any:
-        """Get in line, after the start."""
-        self._wait()
+        """Try at once, then get in line: the turn may have been that of an acceptor that is dead."""
+        if isinstance(self.listener, ListenSocket):
+            return self._accept(state)
+        process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the thread of the supervisor
         return NoReply(state)
 
+    @library_call
     def handle_info(self, message: Any, state: None) -> Any:
-        """It is this acceptor's turn, or time to try again."""
+        """It is this acceptor's turn, or there is room, or it is time to try again."""
         if type(message) is YourTurn or message == _TRY_AGAIN:
             return self._accept(state)
-        if message == _RETRY_START:
-            self._retry(state)
-            return NoReply(state)
+        if message is ROOM:
+            self.admission.use_room()
+            if self.turned_away:
+                return self._accept(state)
+        elif message == RETRY_START:
+            self.admission.retry()
+            self._wait()
         return NoReply(state)
 
+    @library_call
     def terminate(self, reason: Any, state: None) -> None:
-        """End the span; a client that was waiting for room is closed."""
-        if self.waiting is not None:
-            self.config.transport_module.close(self.waiting[0])
+        """End the span; clients that were waiting for room are closed."""
+        self.admission.close()
         error = {} if _is_orderly(reason) else {"error": reason_string(reason)}
-        self.span.stop({"connections": self.connections}, error)
-
-    # Accepting
+        self.span.stop({"connections": self.admission.connections}, error)
 
     def _wait(self) -> None:
+        if self.admission.waiting is not None:
+            return  # until there is room for that one
         if isinstance(self.listener, ListenSocket):
             self.listener.wait_turn(this_process())
         else:  # a transport of somebody else: its accept blocks
             deliver(this_process(), _TRY_AGAIN)
 
     def _accept(self, state: None) -> Any:
+        self.turned_away = not self.admission.may_accept()
+        if self.turned_away:
+            return NoReply(state)
         try:
-            raw = self.config.transport_module.accept(self.listener)
+            raw = self._take()
         except BlockingIOError:
+            self.admission.none_came()
             self._wait()
             return NoReply(state)
         except OSError as error:
+            self.admission.none_came()
             return self._accept_failed(error, state)
         start_time = monotonic_time()
         if isinstance(self.listener, ListenSocket):
             self.listener.pass_turn()  # there may be more, and somebody else can take it
-        self._start(raw, start_time)
-        if self.waiting is None:
-            self._wait()
+        self.admission.admit(raw, start_time)
+        self._wait()
         return NoReply(state)
+
+    def _take(self) -> Any:
+        accept = self.config.transport_module.accept
+        if isinstance(self.listener, ListenSocket):
+            return accept(self.listener)
+        return run_exposed(this_process(), current.record, accept, self.listener)  # it may block for long
 
     def _accept_failed(self, error: OSError, state: None) -> Any:
         if getattr(self.listener, "closed", False):
@@ -176,68 +192,6 @@ class Acceptor(Actor):
         if event.receivers:
             self.span.event(event, {} if error is None else {"error": reason_string(error)})
 
-    # Starting the connection's process
-
-    def _start(self, raw: Any, start_time: int) -> None:
-        assert self.connection_sup is not None
-        try:
-            pid = DynamicSupervisor.start_child(self.connection_sup, self.connection_spec)
-        except MaxChildren:
-            self._no_room(raw, start_time)
-        except StartError as error:
-            self._spawn_failed(raw, {"error": reason_string(error.reason)})
-        else:
-            if pid is None:
-                self._spawn_failed(raw, {"error": "ignore"})
-            else:
-                self._hand_over(raw, start_time, pid)
-
-    def _hand_over(self, raw: Any, start_time: int, pid: Pid) -> None:
-        self.connections += 1
-        transport = self.config.transport_module
-        transport.controlling_process(raw, pid)
-        socket = Socket(transport, raw, self.config, pid._process)
-        deliver(pid._process, Ready(socket, self.config, self.span, start_time))
-        if pid._process.dead:  # before it could take the socket
-            transport.close(raw)
-
-    def _no_room(self, raw: Any, start_time: int) -> None:
-        if self.waiting is None:
-            self.waiting = (raw, start_time)
-            self.retries = self.config.max_connections_retry_count
-        if self.retries <= 0:
-            self.waiting = None
-            self._spawn_failed(raw, {})
-            return
-        self.retries -= 1
-        if self.config.max_connections_retry_wait != INFINITY:
-            process.send_after(process.self(), _RETRY_START, int(self.config.max_connections_retry_wait))
-
-    def _retry(self, state: None) -> None:
-        raw, start_time = self.waiting
-        retries = self.retries
-        self._start(raw, start_time)
-        if self.retries == retries:  # it found room, or failed for another reason
-            self.waiting = None
-        if self.waiting is None:
-            self._wait()
-
-    def _spawn_failed(self, raw: Any, measurements: dict[str, Any]) -> None:
-        self.config.transport_module.close(raw)
-        if _SPAWN_ERROR.receivers:
-            self.span.event(_SPAWN_ERROR, measurements)
-
 
 def _is_orderly(reason: Any) -> bool:
     return reason in ("normal", "shutdown") if isinstance(reason, str) else isinstance(reason, tuple)
-
-
-def _connection_spec(config: ServerConfig) -> ChildSpec:
-    """How each connection's process is started. One spec serves them all."""
-    return ChildSpec(
-        id="connection",
-        start=config.handler_module.start_link,
-        args=((config.handler_options, config.genserver_options),),
-        restart="temporary",
-        shutdown=config.shutdown_timeout,
-    )

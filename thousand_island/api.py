@@ -1,4 +1,4 @@
-"""Starting, asking and stopping a server.
+"""Starting, asking, suspending and stopping a server.
 
 Counterpart: the functions of ``ThousandIsland``.
 """
@@ -6,7 +6,8 @@ Counterpart: the functions of ``ThousandIsland``.
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from supervision import calls, process
 from supervision.arguments import milliseconds
@@ -14,16 +15,45 @@ from supervision.child_spec import ChildSpec
 from supervision.errors import CallTimeout, NoProcess, ServerExit
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process, Ref
-from thousand_island import connections
+from thousand_island import suspension
+from thousand_island.errand import run_errand
 from thousand_island.errors import ServerUnavailable
-from thousand_island.server import Server, child_pid
+from thousand_island.server import Server, child_pid, child_pids, shared
 from thousand_island.server_config import ServerConfig
 from thousand_island.transport import SocketInfo
 
-__all__ = ["child_spec", "connection_pids", "listener_info", "start_link", "stop"]
+__all__ = [
+    "ServerInfo",
+    "child_spec",
+    "connection_pids",
+    "info",
+    "listener_info",
+    "resume",
+    "start_link",
+    "status",
+    "stop",
+    "suspend",
+]
 
 # Milliseconds that the tree gets to end once its connections are dead.
 AFTER_KILLING: Final = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server is doing; it may be out of date at once.
+
+    Attributes:
+        status: ``"running"`` or ``"suspended"``.
+        local_info: where it listens, ``(host, port)`` or ``("local", path)``; None while it is suspended.
+        active_connections: how many connections are alive.
+
+    Counterpart: what ``ThousandIsland.info/1`` returns.
+    """
+
+    status: Literal["running", "suspended"]
+    local_info: SocketInfo | None
+    active_connections: int
 
 
 def start_link(**options: Any) -> Pid:
@@ -83,7 +113,63 @@ def connection_pids(server: Any) -> list[Pid]:
 
     Counterpart: ``ThousandIsland.connection_pids/1``.
     """
-    return connections.connection_pids(server)
+    child_pid(server, "acceptor_pool_supervisor")  # without one there are none, and soon there may be others
+    return shared(server).connections.pids()
+
+
+def status(server: Any) -> Literal["running", "suspended"]:
+    """Returns whether a server listens, ``"running"``, or has been suspended, ``"suspended"``.
+
+    Raises:
+        ServerUnavailable: it is not running at all.
+
+    Counterpart: ``ThousandIsland.status/1``.
+    """
+    return "suspended" if child_pids(server).get("listener") is None else "running"
+
+
+def info(server: Any) -> ServerInfo:
+    """Returns the status of a server, where it listens, and how many connections it has.
+
+    With ``suspend`` it tells when a server that shall live on has no connections left.
+
+    Raises:
+        ServerUnavailable: it is not running.
+
+    Counterpart: ``ThousandIsland.info/1``.
+    """
+    now = status(server)
+    child_pid(server, "acceptor_pool_supervisor")
+    listening = shared(server)
+    return ServerInfo(now, listening.local_info if now == "running" else None, len(listening.connections))
+
+
+def suspend(server: Any) -> None:
+    """Closes the port and accepts nothing more; the connections that there are stay, and are served.
+
+    Clients in the backlog are reset. Handlers that have a ``handle_drain`` get it called. A server that is suspended
+    already stays so.
+
+    Raises:
+        ServerUnavailable: it is not running.
+
+    Counterpart: ``ThousandIsland.suspend/1``.
+    """
+    run_errand(suspension.suspend, server)
+
+
+def resume(server: Any) -> None:
+    """Opens the port of a suspended server again and accepts connections; a new port if ``port`` is 0.
+
+    A server that is running stays so.
+
+    Raises:
+        ServerUnavailable: it is not running; or it cannot listen, stays suspended, and may be resumed later. The
+            OSError is in the ``__cause__`` chain then.
+
+    Counterpart: ``ThousandIsland.resume/1``.
+    """
+    run_errand(suspension.resume, server)
 
 
 def stop(server: Any, connection_wait: float = 15_000) -> None:
@@ -103,11 +189,20 @@ def stop(server: Any, connection_wait: float = 15_000) -> None:
     if pid is None:
         raise NoProcess(server)
     started = time.monotonic()
+    _announce(pid, connection_wait)
     try:
         calls.stop(pid, "normal", connection_wait)
     except CallTimeout:
         _kill_connections(pid)
         _await_end(pid, connection_wait + AFTER_KILLING - (time.monotonic() - started) * 1000)
+
+
+def _announce(server: Pid, connection_wait: float) -> None:
+    """Let the connections know how long they have, which their supervisors do not."""
+    try:
+        shared(server).connections.stop_by = time.monotonic() + connection_wait / 1000
+    except ServerUnavailable:
+        pass  # it is ending already
 
 
 def _kill_connections(server: Pid) -> None:

@@ -16,19 +16,21 @@ from typing import Any, Final
 from supervision import exits
 from supervision.actor import Actor
 from supervision.calls import Call
-from supervision.errors import BadReturn, ProcessExit
-from supervision.messages import INFINITY
+from supervision.errors import BadReturn, Killed, ProcessExit
+from supervision.messages import INFINITY, Exit
 from supervision.process_table import Process
-from supervision.reports import NOTHING
-from supervision.results import UNSET
-from supervision.server import Server, Start
-from supervision.signals import disown, end, own
+from supervision.reports import NOTHING, QUIET
+from supervision.results import UNSET, Ok
+from supervision.server import Server
+from supervision.signals import disown, end
 from supervision.threads import ThreadRecord
-from supervision.trampoline import run_exposed
+from supervision.trampoline import run_exposed, survive
 from thousand_island import endings
+from thousand_island.connections import Drain
 from thousand_island.endings import Ending
 from thousand_island.errors import SocketClosed, SocketTimeout, ThousandIslandError, reason_string
-from thousand_island.readers import reader_for
+from thousand_island.handshake import Handshake
+from thousand_island.readers import BlockingReader, reader_for
 from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport, check_timeout
 from thousand_island.socket import Socket
 from thousand_island.telemetry import Span, signal_of
@@ -39,6 +41,10 @@ _READY: Final = signal_of("connection.ready")
 _ASYNC_RECV: Final = signal_of("connection.async_recv")
 
 _EXPECTED: Final = "Continue, Close, Error or SwitchTransport"
+
+
+# What ``source`` is before there is one: equal to no message, unlike None.
+_NO_SOURCE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,12 @@ class Connection(Server):
     """The loop of one connection. ``state`` is the pair ``(socket, state)`` of the handler.
 
     ``idle_deadline`` is when the connection has been idle for too long; it is set when a callback has returned, so it
-    never passes while one runs.
+    never passes while one runs. ``drain`` is the last Drain it has heard of; ``puts_off`` says whether ``handle_drain``
+    asked for time then, and ``ordered`` whether the order to end has come since. While there is a ``handshake`` no
+    callback runs, and ``idle_deadline`` is its deadline.
     """
 
-    __slots__ = ("idle_deadline", "reader", "socket", "source")
+    __slots__ = ("drain", "handshake", "idle_deadline", "ordered", "puts_off", "reader", "socket", "source")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
@@ -75,25 +83,33 @@ class Connection(Server):
         process.trap_exit = True
         self.socket: Socket | None = None
         self.reader: Any = None
-        self.source: Any = None
+        self.source: Any = _NO_SOURCE
         self.idle_deadline: float | None = None
+        self.handshake: Handshake | None = None
+        self.drain: Drain | None = None
+        self.puts_off = False
+        self.ordered = False
 
     # What arrives
 
     def handle(self, message: Any, record: ThreadRecord) -> None:
         """Handle one message."""
-        if message is self.source and message is not None:
+        if message is self.source:
+            message.posted.release()  # before the read: what comes after it must be told again
             self._readable(record)
         elif type(message) is Ready:
             self._begin(message, record)
+        elif type(message) is Drain:
+            self._drain(message, record)
         else:
             super().handle(message, record)
 
-    def _start(self, order: Start, record: ThreadRecord) -> None:
-        super()._start(order, record)
-        state = self.state
-        if not self.process.dead and not (isinstance(state, tuple) and len(state) == 2):
-            self.state = (None, state)
+    def init(self, arg: Any, record: ThreadRecord) -> Any:
+        """Run the user's ``init``; a first state that is no pair yet is made one."""
+        result = super().init(arg, record)
+        if type(result) is Ok and not (isinstance(result.state, tuple) and len(result.state) == 2):
+            return Ok((None, result.state), result.timeout, result.continue_with)
+        return result
 
     def _begin(self, ready: Ready, record: ThreadRecord) -> None:
         """Start the span, shake hands, and call ``handle_connection``."""
@@ -104,38 +120,68 @@ class Connection(Server):
         except OSError as error:
             self.finish(endings.premature(reason_string(error)), record)
             return
-        if not own(self.process, self):
-            return  # killed just now; the socket is closed with the last reference to it
         self.process.label = ("thousand_island", "connection", (type(self.actor), socket.peername()))
         span = socket.telemetry_span
         if _READY.receivers and span is not None:
             span.event(_READY)
-        try:
-            socket.handshake()
-        except (OSError, ThousandIslandError, ValueError) as error:
-            self.finish(endings.handshake_failed(reason_string(error)), record)
-            return
-        self._attach()
+        self._shake_hands(Handshake(endings.handshake_failed, self._greet), record)
+
+    def _greet(self, record: ThreadRecord) -> None:
         self.perform(NOTHING, record, "handle_connection")
+        if self.drain is not None and not self.process.dead:  # it was quicker than the socket
+            self.perform(NOTHING, record, "handle_drain", self.drain.deadline)
+
+    def _shake_hands(self, handshake: Handshake, record: ThreadRecord) -> None:
+        """Go on with the handshake as far as the client lets it."""
+        socket = self.socket
+        assert socket is not None
+        try:
+            done = socket.try_handshake()
+        except (OSError, ThousandIslandError, ValueError) as error:
+            self.finish(handshake.failed(reason_string(error)), record)
+            return
+        if done:
+            self.handshake = self.idle_deadline = None
+            self._attach()
+            self.process.mailbox.extendleft(reversed(handshake.deferred))
+            handshake.done(record)
+        elif self.handshake is None:
+            self.handshake = handshake
+            self.source = socket.socket.source
+            self._be_idle(socket.config.handshake_timeout)
 
     def _attach(self) -> None:
         socket = self.socket
         assert socket is not None
         self.reader = reader_for(socket.transport_module, socket.socket, self.process)
         self.source = self.reader.source
+        if isinstance(self.reader, BlockingReader):
+            socket.receive = self.reader.recv
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Work on the readiness of the connection; never raises."""
+        try:
+            self._readable(record)
+        except BaseException as error:  # noqa: BLE001 - without this a worker would end and its processor be lost
+            survive(process, record, error)
 
     def _readable(self, record: ThreadRecord) -> None:
         """There may be data: read once and hand it to ``handle_data``."""
-        source = self.source
-        source.posted.release()  # before the read: what comes after it must be told again
         socket = self.socket
         assert socket is not None
         if socket.closed:
             return
+        if self.handshake is not None:
+            self._shake_hands(self.handshake, record)
+            return
         try:
             data = self.reader.read()
-        except SocketTimeout:  # told for nothing: a callback has read it already
+        except SocketTimeout:  # told for nothing: a callback has read it already, or has upgraded the connection
+            if self.reader.socket is not socket.socket:
+                self._attach()
             self.reader.await_data()
+            if self.idle_deadline is not None:
+                self._arm(self.idle_deadline)  # it may have passed while this was in the mailbox
             return
         except (SocketClosed, ConnectionError):
             self.finish(endings.PEER_CLOSED, record)
@@ -146,15 +192,44 @@ class Connection(Server):
         if _ASYNC_RECV.receivers and socket.telemetry_span is not None:
             socket.telemetry_span.untimed_event(_ASYNC_RECV, {"data": data})
         self.deadline = None
-        self.perform(NOTHING, record, "handle_data", data)
+        self._handle_data(data, socket, record)
+
+    def _handle_data(self, data: bytes, socket: Socket, record: ThreadRecord) -> None:
+        """``perform`` and ``_apply`` written out for the commonest result: this is the path of every request."""
+        process = self.process
+        try:
+            record.exposed = process
+            if process.dead:
+                raise Killed
+            try:
+                result = self.actor.handle_data(data, socket, self.state[1])
+            finally:
+                record.exposed = None
+                if process.dead:
+                    record.settle(process)
+                    raise Killed
+            if type(result) is Continue and result.timeout is None and result.continue_with is UNSET:
+                self.state = (socket, result.state)
+                if not socket.closed:
+                    self._await(socket.read_timeout)
+                    return
+            self._settle("handle_data", result, NOTHING, record)
+        except BaseException as error:  # noqa: BLE001 - whatever a callback raises ends the connection
+            if not process.dead:
+                self.finish(self._of_escaped(error), record)
 
     # Callbacks and their results
 
     def perform(self, message: Any, record: ThreadRecord, name: str, *args: Any) -> None:
         """Run a callback and the ``handle_continue`` that its results ask for."""
+        if self.handshake is not None:
+            self.handshake.deferred.append(message)
+            return
         try:
             function = getattr(self.actor, name)
-            if name in _HANDLER_CALLBACKS:
+            if name == "handle_drain":
+                result = run_exposed(self.process, record, function, *self.state, *args)
+            elif name in _HANDLER_CALLBACKS:
                 result = run_exposed(self.process, record, function, *args, *self.state)
             else:
                 result = run_exposed(self.process, record, function, *args, self.state)
@@ -216,14 +291,15 @@ class Connection(Server):
         socket = self.socket
         assert socket is not None
         timeout = result.timeout
+        if name == "handle_drain":
+            self.puts_off = timeout is not None
         if timeout is None:
             timeout = socket.read_timeout
         else:
             check_timeout(timeout)
             if type(timeout) is Persistent:
                 timeout = socket.read_timeout = timeout.milliseconds
-        self._be_idle(timeout)
-        self.reader.await_data()
+        self._await(timeout)
         return result.continue_with
 
     def _ended_by_handler(self, record: ThreadRecord) -> bool:
@@ -236,14 +312,37 @@ class Connection(Server):
         socket = self.socket
         assert socket is not None
         try:
-            socket.upgrade(result.transport_module, result.options)
+            socket.begin_upgrade(result.transport_module, result.options)
         except (OSError, ThousandIslandError, ValueError) as error:
             self.finish(endings.upgrade_failed(reason_string(error)), record)
             return UNSET
-        self._attach()
-        return self._continue(name, result, record)
+        if not socket.needs_handshake:
+            self._attach()
+            return self._continue(name, result, record)
+        go_on = Continue(result.state, result.timeout, continue_with=result.continue_with)
+        self._shake_hands(Handshake(endings.upgrade_failed, lambda then: self._go_on(name, go_on, then)), record)
+        return UNSET
+
+    def _go_on(self, name: str, result: Continue, record: ThreadRecord) -> None:
+        """Apply what a SwitchTransport says beside the switch, once that is done."""
+        try:
+            self._settle(name, result, NOTHING, record)
+        except BaseException as error:  # noqa: BLE001 - whatever a callback raises ends the connection
+            if not self.process.dead:
+                self.finish(self._of_escaped(error), record)
 
     # Time
+
+    def _await(self, timeout: float) -> None:
+        """Wait for data, for so many milliseconds at most."""
+        if timeout == INFINITY:
+            self.idle_deadline = None
+        else:
+            self.idle_deadline = deadline = time.monotonic() + timeout / 1000
+            timer = self.timer
+            if timer is None or timer.action is None or timer.deadline > deadline:
+                self._arm(deadline)
+        self.reader.await_data()
 
     def _be_idle(self, timeout: float) -> None:
         if timeout == INFINITY:
@@ -271,18 +370,36 @@ class Connection(Server):
         super()._check_timeout(message, record)
 
     def _idle_too_long(self, record: ThreadRecord) -> None:
-        if self.source is not None and self.source.posted.locked():
+        if self.handshake is not None:  # whatever has come: the time is for all of it
+            self.finish(self.handshake.failed("timeout"), record)
+            return
+        if self.source is not _NO_SOURCE and self.source.posted.locked():
             return  # there is data, and its message is in the mailbox
-        self.finish(endings.TIMED_OUT, record)
+        self.finish(endings.SHUTTING_DOWN if self.ordered else endings.TIMED_OUT, record)
 
     # The end
 
+    def _drain(self, message: Drain, record: ThreadRecord) -> None:
+        """The server stops or suspends: let the handler say goodbye, once for each time."""
+        if message is self.drain:
+            return
+        if self.handshake is not None:
+            self.handshake.deferred.append(message)
+            return
+        self.drain = message
+        if self.socket is not None:
+            self.perform(NOTHING, record, "handle_drain", message.deadline)
+
     def _finish(self, reason: Any, message: Any, record: ThreadRecord, reply: Any = UNSET) -> None:
+        if self.puts_off and type(message) is Exit and message.pid is self.process.parent:
+            self.ordered = True  # the idle time that ``handle_drain`` asked for ends it, or else it is killed
+            return
         self.finish(endings.of_reason(reason), record, message, reply)
 
     def finish(self, ending: Ending, record: ThreadRecord, message: Any = NOTHING, reply: Any = UNSET) -> None:
         """End the connection: one callback, the socket closed, one stop event, the process gone."""
         self.stopping = True
+        self.handshake = None
         socket = self.socket
         if not ending.socket_open:
             self._close()
@@ -290,12 +407,10 @@ class Connection(Server):
             ending = self._last_callback(ending, record)
         if socket is None:  # the order to end came before the connection
             ending = dataclasses.replace(ending, crash=exits.is_crash(ending.reason))
-        crash = self._crash(ending.reason, message, record) if ending.crash else None
-        if disown(self.process, self):  # else it was killed meanwhile, and ``owner_died`` has done this
+        crash = self._crash(ending.reason, message, record) if ending.crash else QUIET
+        if socket is not None and disown(self.process, socket):  # else it was killed meanwhile, and that has done this
             self._close()
-            self._stop_span(ending.error)
-        elif not ending.span:
-            self._close()
+            socket.stop_span(ending.error)
         if isinstance(message, Call) and reply is not UNSET:
             message.fire((True, reply))
         self._cancel_timer()
@@ -315,41 +430,21 @@ class Connection(Server):
         return ending
 
     def _close(self) -> None:
-        socket = self.socket
-        if socket is not None and not socket.closed:
-            socket.closed = True
-            try:
-                socket.transport_module.close(socket.socket)
-            except (OSError, ThousandIslandError):
-                pass  # it was closing anyway
-
-    def _stop_span(self, error: Any) -> None:
-        socket = self.socket
-        if socket is None or socket.telemetry_span is None:
-            return
-        stats = socket.getstat()
-        metadata = {} if error is UNSET else {"error": error}
-        socket.telemetry_span.stop(dataclasses.asdict(stats), metadata)
-
-    def owner_died(self, process: Process, reason: Any) -> None:
-        """The process was killed: the client sees its connection closed and the span ends, before anybody is told."""
-        socket = self.socket
-        if socket is None:
-            return
-        abort = getattr(socket.socket, "abort", None)
-        if abort is not None:
-            abort()
-        else:
-            self._close()
-        self._stop_span(reason)
+        try:
+            if self.reader is not None:
+                self.reader.close()
+        finally:
+            if self.socket is not None:
+                self.socket.release()
 
     def buried(self) -> None:
         """No thread can use the socket any more: give its descriptor back."""
         super().buried()
+        self.handshake = None
         self._close()
 
 
-_HANDLER_CALLBACKS: Final = frozenset({"handle_connection", "handle_data"})
+_HANDLER_CALLBACKS: Final = frozenset({"handle_connection", "handle_data", "handle_drain"})
 
 
 def _check_shape(state: Any, socket: Socket | None) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "NotAttached",
     "NotOwner",
     "NotSecure",
+    "PlaintextPending",
     "ProtocolNotNegotiated",
     "SendTimeout",
     "ServerUnavailable",
@@ -107,6 +108,12 @@ class UnsupportedUpgrade(ThousandIslandError, ValueError):
     """
 
     reason = "unsupported_upgrade"
+
+
+class PlaintextPending(UnsupportedUpgrade):
+    """Bytes that came in clear are still to be read: after the upgrade they would pass for encrypted ones."""
+
+    reason = "plaintext_pending"
 
 
 class NotOwner(ThousandIslandError):

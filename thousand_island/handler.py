@@ -62,8 +62,32 @@ class Handler(Actor):
         Counterpart: ``ThousandIsland.Handler.handle_error/3``.
         """
 
+    def handle_drain(self, socket: Socket, state: Any, deadline: float) -> HandlerResult:
+        """The server begins to stop or to suspend: the protocol can say goodbye; the socket is open.
+
+        It is called once each time, on every connection, at once or when the callback that runs has returned. What
+        comes next:
+
+        * ``Close`` and ``Error`` end the connection as always.
+        * At suspend, ``Continue`` goes on as always.
+        * At stop, and whenever the server's supervisor shuts it down, ``handle_shutdown`` follows at once after
+          ``Continue(state)``, as it does without a ``handle_drain``. ``Continue(state, timeout)`` puts that off: the
+          connection goes on until it ends itself or has been idle for so long (``Persistent``: each time), and only
+          then is ``handle_shutdown`` called. At the deadline it is killed.
+
+        Args:
+            socket: the connection.
+            state: the handler's state.
+            deadline: the moment, by ``time.monotonic()`` in seconds, when the connection is killed: after
+                ``connection_wait`` or ``shutdown_timeout``, whichever is shorter. INFINITY at suspend, and where
+                neither is finite.
+
+        Counterpart: none; it is called nowhere where ``shutdown_timeout`` is BRUTAL_KILL.
+        """
+        return Continue(state)
+
     def handle_shutdown(self, socket: Socket, state: Any) -> object:
-        """The server shuts down; the socket is open.
+        """The server shuts down; the socket is open. See ``handle_drain`` for what comes before.
 
         Counterpart: ``ThousandIsland.Handler.handle_shutdown/2``.
         """

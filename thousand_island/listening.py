@@ -1,7 +1,7 @@
-"""What the Listener shares with the Acceptors and the ShutdownListener of its server: the open listening sockets.
+"""What the parts of a server share: the open listening sockets, the live connections, and the limits on them.
 
-Written by the Listener before it has started, so before any Acceptor of this server runs; ``close`` may be called by
-anybody.
+The sockets are opened by the Listener before it has started, so before any Acceptor of this server runs;
+``close_sockets`` may be called by anybody.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from supervision.messages import INFINITY
 from supervision.process_table import Process
+from thousand_island.connections import Connections
+from thousand_island.limits import Limits
 from thousand_island.server_config import ServerConfig
 from thousand_island.telemetry import Origin, Span, start_span
 from thousand_island.transport import SocketInfo
@@ -18,14 +21,25 @@ __all__ = ["Listening"]
 
 
 class Listening:
-    """The listening sockets of one server.
+    """The listening sockets of one server, and its connections.
 
     ``lock`` guards ``sockets`` and ``span`` against a second close.
+
+    Attributes:
+        config: the server's options.
+        connections: the live connections.
+        limits: the places that ``max_connections`` and ``max_connections_per_ip`` leave; None: there is no limit.
+        local_info: where it listens, or did before it was suspended.
     """
 
-    def __init__(self, config: ServerConfig, origin: Origin) -> None:
+    def __init__(self, config: ServerConfig, origin: Origin, connections: Connections) -> None:
         self.config = config
         self.origin = origin
+        self.connections = connections
+        self.limits: Limits | None = None
+        if config.max_connections != INFINITY or config.max_connections_per_ip != INFINITY:
+            wait = config.at_limit == "wait"
+            self.limits = Limits(config.max_connections, config.max_connections_per_ip, wait=wait)
         self.lock = threading.Lock()
         self.sockets: list[Any] = []
         self.span: Span | None = None
@@ -56,18 +70,20 @@ class Listening:
         self.span = start_span(self.origin, "listener", (host, port, config.transport_module, config.transport_options))
 
     def for_acceptor(self, number: int) -> Any:
-        """Return the socket of acceptor ``number``, counted from 1: they take turns.
+        """Return the socket of acceptor ``number``, counted from 1: they take turns. None if all are closed.
 
         Counterpart: ``{:acceptor_info, acceptor_id}`` of ``ThousandIsland.Listener``.
         """
-        return self.sockets[(number - 1) % len(self.sockets)]
+        sockets = self.sockets
+        return sockets[(number - 1) % len(sockets)] if sockets else None
 
-    def close_sockets(self) -> None:
-        """Stop listening; the span goes on until the Listener ends."""
+    def close_sockets(self) -> bool:
+        """Stop listening; the span goes on until the Listener ends. False if that was done before."""
         with self.lock:
             sockets, self.sockets = self.sockets, []
         for socket in sockets:
             self.config.transport_module.close(socket)
+        return bool(sockets)
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """The Listener has ended, in whatever way."""

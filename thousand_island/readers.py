@@ -1,44 +1,74 @@
 """How a connection learns that there is data, for each kind of transport.
 
 A reader has ``source``, the message by which its process is told; ``read()``, which takes what is there or raises
-SocketTimeout; and ``await_data()``, which has the process told of more.
+SocketTimeout; ``await_data()``, which has the process told of more; and ``close()``, before the socket is closed.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from supervision import process as processes
 from supervision.messages import INFINITY
 from supervision.process_table import Process
-from supervision.readiness import Source, post, watch
+from supervision.readiness import Source, forget, post, watch
 from supervision.scheduler import deliver
-from thousand_island.errors import SocketTimeout
+from supervision.signals import end
+from supervision.waits import deadline_after
+from thousand_island.errors import SocketClosed, SocketTimeout
+from thousand_island.transports.ssl import SSL
 from thousand_island.transports.stream import Stream
+from thousand_island.transports.tcp import TCP
 
-__all__ = ["Reader", "reader_for"]
+__all__ = ["BlockingReader", "Reader", "reader_for"]
 
 
 class Reader(Protocol):
     """See the module's text."""
 
-    source: Any
+    @property
+    def source(self) -> Any:
+        """What its process is sent."""
 
-    def read(self) -> bytes:
-        """Take what is there."""
+    @property
+    def read(self) -> Callable[[], bytes]:
+        """Takes what is there."""
 
-    def await_data(self) -> None:
-        """Have the process told."""
+    @property
+    def await_data(self) -> Callable[[], None]:
+        """Has the process told."""
+
+    def close(self) -> None:
+        """Tell of nothing any more."""
 
 
 def reader_for(transport: Any, socket: Any, process: Process) -> Reader:
     """Return the reader for a transport's socket."""
     if isinstance(socket, Stream):
-        return StreamReader(transport, socket)
+        return DirectReader(socket) if transport is TCP or transport is SSL else StreamReader(transport, socket)
     if hasattr(socket, "fileno"):
         return DescriptorReader(transport, socket, process)
     return BlockingReader(transport, socket, process)
+
+
+class DirectReader:
+    """Our own sockets under our own transports."""
+
+    __slots__ = ("await_data", "read", "socket", "source")
+
+    def __init__(self, socket: Stream) -> None:
+        self.socket = socket
+        self.source = socket.source
+        self.source.armed = True
+        self.read = socket.recv_now
+        self.await_data = socket.await_data
+
+    def close(self) -> None:
+        """The socket does it itself."""
 
 
 class StreamReader:
@@ -50,6 +80,7 @@ class StreamReader:
         self.recv = transport.recv
         self.socket = socket
         self.source = socket.source
+        self.source.armed = True
 
     def read(self) -> bytes:
         """Take what is there."""
@@ -59,6 +90,9 @@ class StreamReader:
     def await_data(self) -> None:
         """Have the process told."""
         self.socket.await_data()
+
+    def close(self) -> None:
+        """The socket does it itself."""
 
 
 class DescriptorReader:
@@ -70,6 +104,7 @@ class DescriptorReader:
         self.transport = transport
         self.socket = socket
         self.source = Source(socket.fileno(), process)
+        self.source.armed = True
         self.dry = False
 
     def read(self) -> bytes:
@@ -80,7 +115,7 @@ class DescriptorReader:
         except (BlockingIOError, TimeoutError):
             self.dry = True
             raise SocketTimeout("nothing to read") from None
-        return data
+        return _not_the_end(data)
 
     def await_data(self) -> None:
         """Have the process told."""
@@ -88,6 +123,10 @@ class DescriptorReader:
             watch(self.source)
         elif not self.dry:
             post(self.source)
+
+    def close(self) -> None:
+        """Stop watching, or the number of the descriptor would stand for it when it is somebody else's."""
+        forget(self.source)
 
 
 class _Arrival:
@@ -100,12 +139,13 @@ class _Arrival:
 
 
 class BlockingReader:
-    """A socket without a descriptor: a linked process of its own blocks in the transport's ``recv``.
+    """A socket without a descriptor: a process of its own blocks in the transport's ``recv``.
 
-    ``outcome`` is written by that process before it posts, and read after.
+    ``outcome`` is written by that process before it posts, and read after. ``kept`` is what has come and was not asked
+    for yet.
     """
 
-    __slots__ = ("outcome", "process", "reading", "socket", "source", "transport")
+    __slots__ = ("kept", "outcome", "process", "reading", "socket", "source", "transport")
 
     def __init__(self, transport: Any, socket: Any, process: Process) -> None:
         self.transport = transport
@@ -113,29 +153,78 @@ class BlockingReader:
         self.process = process
         self.source = _Arrival()
         self.outcome: Any = None
-        self.reading = False
+        self.reading: Process | None = None
+        self.kept = b""
 
     def read(self) -> bytes:
         """Take what has come."""
-        outcome, self.outcome = self.outcome, None
-        self.reading = False
-        if outcome is None:
+        data, self.kept = self.kept, b""
+        data = data or self._take()
+        if not data:
             raise SocketTimeout("nothing to read")
-        if isinstance(outcome, BaseException):
-            raise outcome
-        data: bytes = outcome
+        return data
+
+    def recv(self, socket: Any, length: int, timeout: float) -> bytes:
+        """What ``Socket.recv`` does instead of the transport's: the read that is under way comes first."""
+        deadline = deadline_after(timeout)
+        data, self.kept = self.kept, b""
+        try:
+            while not data or len(data) < length:
+                data += self._receive(max(0, length - len(data)), deadline)
+        except BaseException:
+            self.kept = data
+            raise
+        if length:
+            data, self.kept = data[:length], data[length:]
         return data
 
     def await_data(self) -> None:
         """Have the process told."""
-        if not self.reading:
-            self.reading = True
-            processes.spawn(self._read)
+        if self.kept:
+            self._post()
+        elif self.reading is None:
+            self.reading = processes.spawn(self._read)._process
+
+    def close(self) -> None:
+        """End the process that reads."""
+        if self.reading is not None:
+            end(self.reading, "killed")
+
+    def _receive(self, length: int, deadline: float | None) -> bytes:
+        left = INFINITY if deadline is None else max(0, math.ceil((deadline - time.monotonic()) * 1000))
+        if self.reading is None:
+            return _not_the_end(self.transport.recv(self.socket, length, left))
+        try:
+            processes.receive(lambda message: message is self.source, timeout=left)
+        except TimeoutError:
+            raise SocketTimeout("nothing came in time") from None
+        self.source.posted.release()
+        return self._take()
+
+    def _take(self) -> bytes:
+        """Take what the process has brought; nothing if it is still away."""
+        outcome = self.outcome
+        if outcome is None:
+            return b""
+        self.outcome = self.reading = None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return _not_the_end(outcome)
 
     def _read(self) -> None:
         try:
             self.outcome = self.transport.recv(self.socket, 0, INFINITY)
         except Exception as error:  # noqa: BLE001 - the connection's process decides what it means
             self.outcome = error
+        self._post()
+
+    def _post(self) -> None:
         if self.source.posted.acquire(False):
             deliver(self.process, self.source)
+
+
+def _not_the_end(data: bytes) -> bytes:
+    """Raise SocketClosed for what ``recv`` of the socket module, and so many a transport, returns at the end."""
+    if not data:
+        raise SocketClosed("the peer has closed the connection")
+    return data

@@ -5,31 +5,36 @@ Counterpart: ``ThousandIsland.Server``.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from supervision import process
 from supervision.child_spec import child_spec
-from supervision.errors import NoProcess, ServerExit
+from supervision.errors import NoProcess, NotFound, ServerExit
 from supervision.process_table import Pid
 from supervision.supervisor import Supervisor
 from thousand_island.acceptor_pool_supervisor import AcceptorPoolSupervisor
+from thousand_island.connections import Connections
 from thousand_island.errors import ServerUnavailable
+from thousand_island.handler import Handler
 from thousand_island.listener import Listener
 from thousand_island.listening import Listening
 from thousand_island.server_config import ServerConfig
 from thousand_island.shutdown_listener import ShutdownListener
 from thousand_island.telemetry import Origin
 
-__all__ = ["Server", "child_pid"]
+__all__ = ["Server", "child_pid", "child_pids", "shared"]
 
 
 class Server(Supervisor):
     """Its argument is the ServerConfig."""
 
-    def init(self, config: ServerConfig, **flags: Any) -> Any:
+    def init(self, config: ServerConfig, /, **flags: Any) -> Any:
         """Start the parts in the order in which they need each other; they end in reverse."""
         process.set_label(("thousand_island", "server", (config.port, config.handler_module)))
-        listening = Listening(config, Origin(process.self(), config.handler_module))
+        handler = config.handler_module
+        connections = Connections(hear_drains=_hears_drains(handler))
+        listening = Listening(config, Origin(process.self(), handler), connections)
         return super().init(
             [
                 child_spec((Listener, listening), id="listener"),
@@ -41,17 +46,45 @@ class Server(Supervisor):
         )
 
 
-def child_pid(supervisor: Any, child_id: str) -> Pid:
+def _hears_drains(handler: Any) -> bool:
+    is_handler = isinstance(handler, type) and issubclass(handler, Handler)
+    return is_handler and handler.handle_drain is not Handler.handle_drain
+
+
+def shared(server: Any) -> Listening:
+    """Return what the parts of a server share.
+
+    Raises:
+        ServerUnavailable: it is no server, or it is not running.
+    """
+    try:
+        (listening,) = Supervisor.get_child_spec(server, "listener").args
+    except (NoProcess, ServerExit, NotFound) as error:
+        raise ServerUnavailable(f"the server {server!r} is not running") from error
+    assert isinstance(listening, Listening)
+    return listening
+
+
+def child_pids(server: Any) -> dict[Hashable, Pid]:
+    """Return the pids of the children that run, by their ids.
+
+    Raises:
+        ServerUnavailable: the server is not running.
+    """
+    try:
+        children = Supervisor.which_children(server)
+    except (NoProcess, ServerExit) as error:
+        raise ServerUnavailable(f"the server {server!r} is not running") from error
+    return {child.id: child.pid for child in children if isinstance(child.pid, Pid)}
+
+
+def child_pid(server: Any, child_id: str) -> Pid:
     """Return the pid of a running child.
 
     Raises:
-        ServerUnavailable: it is not running, nor the supervisor.
+        ServerUnavailable: it is not running, nor the server.
     """
-    try:
-        children = Supervisor.which_children(supervisor)
-    except (NoProcess, ServerExit) as error:
-        raise ServerUnavailable(f"the server {supervisor!r} is not running") from error
-    for child in children:
-        if child.id == child_id and isinstance(child.pid, Pid):
-            return child.pid
-    raise ServerUnavailable(f"{child_id} of the server {supervisor!r} is not running")
+    pid = child_pids(server).get(child_id)
+    if pid is None:
+        raise ServerUnavailable(f"{child_id} of the server {server!r} is not running")
+    return pid

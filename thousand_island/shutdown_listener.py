@@ -1,15 +1,18 @@
-"""The last child of a server, so the first to be shut down: it closes the listening sockets.
+"""The last child of a server, so the first to be shut down: closes the sockets and tells the connections.
 
 Counterpart: ``ThousandIsland.ShutdownListener``.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from supervision import process
 from supervision.actor import Actor
+from supervision.messages import BRUTAL_KILL, INFINITY
 from supervision.results import Ok
+from supervision.threads import library_call
 from thousand_island.listening import Listening
 
 __all__ = ["ShutdownListener"]
@@ -25,6 +28,11 @@ class ShutdownListener(Actor):
         process.set_label(("thousand_island", "shutdown_listener", (config.port, config.handler_module)))
         return Ok(listening)
 
+    @library_call
     def terminate(self, reason: Any, listening: Listening) -> None:
-        """Close the listening sockets, before any connection is told to end."""
+        """Close the listening sockets, then tell the connections that the server shuts down."""
         listening.close_sockets()
+        shutdown_timeout = listening.config.shutdown_timeout
+        if shutdown_timeout != BRUTAL_KILL:  # else they hear nothing and are killed
+            deadline = INFINITY if shutdown_timeout == INFINITY else time.monotonic() + shutdown_timeout / 1000
+            listening.connections.shut_down(deadline)

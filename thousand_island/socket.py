@@ -5,9 +5,12 @@ Counterpart: ``ThousandIsland.Socket``.
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import functools
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from blinker import NamedSignal
@@ -16,9 +19,12 @@ from supervision import arguments
 from supervision.errors import Killed
 from supervision.process_table import Process
 from supervision.threads import current
-from thousand_island.errors import NotOwner, ThousandIslandError, reason_string
+from thousand_island.errors import NotOwner, SocketClosed, ThousandIslandError, reason_string
+from thousand_island.results import UNSET
 from thousand_island.telemetry import signal_of
 from thousand_island.transport import SocketInfo, SocketStats
+from thousand_island.transports.ssl import SSL
+from thousand_island.transports.tls_stream import TLSStream
 
 if TYPE_CHECKING:
     from thousand_island.server_config import ServerConfig
@@ -33,6 +39,11 @@ _SEND_ERROR: Final = signal_of("connection.send_error")
 _SENDFILE: Final = signal_of("connection.sendfile")
 _SENDFILE_ERROR: Final = signal_of("connection.sendfile_error")
 _SHUTDOWN: Final = signal_of("connection.socket_shutdown")
+_STOP: Final = signal_of("connection.stop")
+
+# The attribute by which an error tells which Socket it came out of. Kept on the error: kept on the Socket it would keep
+# the error's traceback, and all that the frames in it know, for as long as the connection lives.
+_ORIGIN: Final = "_thousand_island_socket"
 
 
 class Socket:
@@ -46,11 +57,22 @@ class Socket:
         socket: the transport's own socket.
         read_timeout: milliseconds, or INFINITY: how long the connection may be idle, and a ``recv`` may wait.
         silent_terminate_on_error: the server's option.
+        receive: what is called instead of the transport's ``recv``; for the connection's reader.
 
     Counterpart: ``t:ThousandIsland.Socket.t/0``.
     """
 
-    __slots__ = ("_error", "_owner", "_span", "closed", "config", "read_timeout", "socket", "transport_module")
+    __slots__ = (
+        "_owner",
+        "_span",
+        "_stats",
+        "closed",
+        "config",
+        "read_timeout",
+        "receive",
+        "socket",
+        "transport_module",
+    )
 
     def __init__(self, transport_module: Any, socket: Any, config: ServerConfig, owner: Process) -> None:
         self.transport_module = transport_module
@@ -59,8 +81,9 @@ class Socket:
         self.read_timeout = config.read_timeout
         self.closed = False
         self._owner = owner
+        self.receive: Any = None
         self._span: Span | None = None
-        self._error: BaseException | None = None
+        self._stats = SocketStats()
 
     @property
     def silent_terminate_on_error(self) -> bool:
@@ -100,10 +123,10 @@ class Socket:
         arguments.count("length", length)
         wait = self.read_timeout if timeout is None else arguments.milliseconds("timeout", timeout)
         try:
-            data: bytes = self.transport_module.recv(self.socket, length, wait)
+            receive = self.transport_module.recv if self.receive is None else self.receive
+            data: bytes = receive(self.socket, length, wait)
         except (OSError, ThousandIslandError) as error:
-            self._failed(error, _RECV_ERROR, {})
-            raise
+            raise self._failed(error, _RECV_ERROR, {}) from None
         if _RECV.receivers:
             self._tell(_RECV, {"data": data})
         return data
@@ -122,8 +145,7 @@ class Socket:
         try:
             self.transport_module.send(self.socket, data)
         except (OSError, ThousandIslandError) as error:
-            self._failed(error, _SEND_ERROR, {"data": data})
-            raise
+            raise self._failed(error, _SEND_ERROR, {"data": data}) from None
         if _SEND.receivers:
             self._tell(_SEND, {"data": data})
 
@@ -144,8 +166,7 @@ class Socket:
         try:
             sent: int = self.transport_module.sendfile(self.socket, filename, offset, length)
         except (OSError, ThousandIslandError) as error:
-            self._failed(error, _SENDFILE_ERROR, {**asked, "length": length})
-            raise
+            raise self._failed(error, _SENDFILE_ERROR, {**asked, "length": length}) from None
         if _SENDFILE.receivers:
             self._tell(_SENDFILE, {**asked, "bytes_written": sent})
         return sent
@@ -159,11 +180,7 @@ class Socket:
         arguments.one_of("way", way, ("read", "write", "read_write"))
         if _SHUTDOWN.receivers and self._span is not None:
             self._span.event(_SHUTDOWN, {"way": way})
-        try:
-            self.transport_module.shutdown(self.socket, way)
-        except (OSError, ThousandIslandError) as error:
-            self._error = error
-            raise
+        self._ask(self.transport_module.shutdown, way)
 
     def close(self) -> None:
         """Closes the connection; what was sent is still delivered. It is closed by itself when the process ends.
@@ -171,9 +188,7 @@ class Socket:
         Counterpart: ``ThousandIsland.Socket.close/1``.
         """
         self._check_owner()
-        if not self.closed:
-            self.closed = True
-            self.transport_module.close(self.socket)
+        self.release()
 
     def getopts(self, names: Iterable[str]) -> dict[str, Any]:
         """Returns options of the socket by name.
@@ -181,7 +196,7 @@ class Socket:
         Counterpart: ``ThousandIsland.Socket.getopts/2``.
         """
         self._check_owner()
-        return dict(self.transport_module.getopts(self.socket, names))
+        return dict(self._ask(self.transport_module.getopts, names))
 
     def setopts(self, options: Mapping[str, Any]) -> None:
         """Sets options of the socket.
@@ -189,14 +204,14 @@ class Socket:
         Counterpart: ``ThousandIsland.Socket.setopts/2``.
         """
         self._check_owner()
-        self.transport_module.setopts(self.socket, options)
+        self._ask(self.transport_module.setopts, options)
 
     def getstat(self) -> SocketStats:
         """Returns what has gone over the connection.
 
         Counterpart: ``ThousandIsland.Socket.getstat/1``.
         """
-        stats: SocketStats = self.transport_module.getstat(self.socket)
+        stats: SocketStats = self._ask(self.transport_module.getstat)
         return stats
 
     def peername(self) -> SocketInfo:
@@ -204,7 +219,7 @@ class Socket:
 
         Counterpart: ``ThousandIsland.Socket.peername/1``.
         """
-        info: SocketInfo = self.transport_module.peername(self.socket)
+        info: SocketInfo = self._ask(self.transport_module.peername)
         return info
 
     def sockname(self) -> SocketInfo:
@@ -212,7 +227,7 @@ class Socket:
 
         Counterpart: ``ThousandIsland.Socket.sockname/1``.
         """
-        info: SocketInfo = self.transport_module.sockname(self.socket)
+        info: SocketInfo = self._ask(self.transport_module.sockname)
         return info
 
     def peercert(self) -> bytes:
@@ -223,7 +238,7 @@ class Socket:
 
         Counterpart: ``ThousandIsland.Socket.peercert/1``.
         """
-        return bytes(self.transport_module.peercert(self.socket))
+        return bytes(self._ask(self.transport_module.peercert))
 
     def negotiated_protocol(self) -> str:
         """Returns the application protocol that the handshake agreed on.
@@ -233,7 +248,7 @@ class Socket:
 
         Counterpart: ``ThousandIsland.Socket.negotiated_protocol/1``.
         """
-        return str(self.transport_module.negotiated_protocol(self.socket))
+        return str(self._ask(self.transport_module.negotiated_protocol))
 
     def connection_information(self) -> Any:
         """Returns what the handshake agreed on.
@@ -243,7 +258,7 @@ class Socket:
 
         Counterpart: ``ThousandIsland.Socket.connection_information/1``.
         """
-        return self.transport_module.connection_information(self.socket)
+        return self._ask(self.transport_module.connection_information)
 
     def handshake(self) -> Socket:
         """Completes the setup of the connection, within ``handshake_timeout``.
@@ -254,24 +269,48 @@ class Socket:
         """
         self._check_owner()
         handshake = self.transport_module.handshake
-        if _takes_timeout(handshake):
-            self.socket = handshake(self.socket, self.config.handshake_timeout)
-        else:
-            self.socket = handshake(self.socket)
+        timeout = (self.config.handshake_timeout,) if _takes_timeout(handshake) else ()
+        self.socket = self._ask(handshake, *timeout)
         return self
 
     def upgrade(self, transport_module: Any, options: Mapping[str, Any]) -> Socket:
-        """Turns the connection into one of ``transport_module``, in place.
+        """Turns the connection into one of ``transport_module``, in place, within ``handshake_timeout``.
 
         Raises:
             UnsupportedUpgrade: that cannot be done.
+            PlaintextPending: bytes that came in clear are still to be read.
+            SocketTimeout: the client took too long.
 
         Counterpart: ``ThousandIsland.Socket.upgrade/3``.
         """
         self._check_owner()
-        self.socket = transport_module.upgrade(self.socket, options)
-        self.transport_module = transport_module
+        self.begin_upgrade(transport_module, options)
+        if self.needs_handshake:
+            self.handshake()
         return self
+
+    # What the connection's process does with it
+
+    @property
+    def needs_handshake(self) -> bool:
+        """Whether nothing can be sent and received before the rest of an upgrade, which is a handshake."""
+        return isinstance(self.socket, TLSStream) and not self.socket.established
+
+    def try_handshake(self) -> bool:
+        """Goes on with the handshake, and tells whether it is done.
+
+        A transport of this library does not wait for the client: the owner is sent the ``source`` of its socket when
+        there is a reason to go on. Another one does all at once, and may block.
+        """
+        if isinstance(self.socket, TLSStream) and self.transport_module.handshake is SSL.handshake:
+            return bool(self._ask(TLSStream.try_handshake))
+        self.handshake()
+        return True
+
+    def begin_upgrade(self, transport_module: Any, options: Mapping[str, Any]) -> None:
+        """Does what ``upgrade`` does but for the handshake, if there is one (``needs_handshake``)."""
+        self.socket = self._ask(transport_module.upgrade, options)
+        self.transport_module = transport_module
 
     def begin_span(self, acceptor_span: Span, start_time: int) -> None:
         """Starts the connection's span; called once, by whoever handles the connection.
@@ -279,11 +318,63 @@ class Socket:
         Raises:
             OSError: the client is gone already.
         """
-        self._span = acceptor_span.start_child_span("connection", self.peername(), start_time)
+        span = acceptor_span.start_child_span("connection", self.peername(), start_time)
+        self._span = span  # before the look: ``owner_died`` looks here after the owner is dead
+        if self._owner.dead:
+            self.stop_span("killed")
+
+    def stop_span(self, error: Any = UNSET) -> None:
+        """Ends the span, once, with ``error`` if there is one."""
+        owner = self._owner
+        with owner.lock:  # one of the owner's thread and of the one that kills it
+            span, self._span = self._span, None
+        if span is not None and _STOP.receivers:
+            counters = dataclasses.asdict(self._counters())
+            span.stop(counters, {} if error is UNSET else {"error": error})
+
+    def release(self) -> None:
+        """Closes the connection if it is open. Called by the thread that runs the owner, or buries it."""
+        if not self.closed:
+            self.closed = True
+            if _STOP.receivers:
+                self._stats = self._counters()  # a transport need not know them once it is closed
+            try:
+                self.transport_module.close(self.socket)
+            except (OSError, ThousandIslandError):
+                pass  # it was closing anyway
+
+    def owner_died(self, process: Process, reason: Any) -> None:
+        """The process has ended without closing it: the client sees it closed and the span ends, before others hear.
+
+        Its thread may be using the socket: the descriptor is given back when that has come back.
+        """
+        try:
+            if process.carrier is current.record:
+                self.release()
+            else:
+                self._abort()
+        finally:
+            self.stop_span(reason)
 
     def raised(self, error: BaseException) -> bool:
         """Whether ``error`` came out of this socket."""
-        return error is self._error
+        return getattr(error, _ORIGIN, None) is self
+
+    def _abort(self) -> None:
+        abort = getattr(self.socket, "abort", None)
+        try:
+            if abort is not None:
+                abort()
+            else:
+                self.transport_module.shutdown(self.socket, "read_write")
+        except (OSError, ThousandIslandError):
+            pass  # not connected any more
+
+    def _counters(self) -> SocketStats:
+        try:
+            return self.transport_module.getstat(self.socket)  # type: ignore[no-any-return]
+        except (OSError, ThousandIslandError):
+            return self._stats
 
     def _check_owner(self) -> None:
         if current.record.process is not self._owner:
@@ -291,16 +382,30 @@ class Socket:
         if self._owner.dead:
             raise Killed
 
-    def _failed(self, error: BaseException, event: NamedSignal, measurements: dict[str, Any]) -> None:
-        self._error = error
-        if event.receivers and self._span is not None:
-            self._span.event(event, {**measurements, "error": reason_string(error)})
+    def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return function(self.socket, *args)
+        except (OSError, ThousandIslandError) as error:
+            raise self._failed(error) from None
+
+    def _failed(
+        self, error: Exception, event: NamedSignal | None = None, measurements: dict[str, Any] | None = None
+    ) -> Exception:
+        """Return the error to raise, which knows that it came out of this socket."""
+        if isinstance(error, OSError) and error.errno == errno.EBADF:
+            error = SocketClosed("the connection is closed")
+        if isinstance(error, OSError) or getattr(error, "reason", None) is not None:  # no mistake of the caller's
+            setattr(error, _ORIGIN, self)
+        if event is not None and event.receivers and self._span is not None:
+            self._span.event(event, {**(measurements or {}), "error": reason_string(error)})
+        return error
 
     def _tell(self, event: NamedSignal, measurements: dict[str, Any]) -> None:
         if self._span is not None:
             self._span.untimed_event(event, measurements)
 
 
+@functools.lru_cache(maxsize=64)  # asked for every connection, of the few transports that a program has
 def _takes_timeout(handshake: Any) -> bool:
     """Whether a transport's ``handshake`` takes a timeout, which older ones do not."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, assert_type
 
 import supervision
@@ -61,10 +62,13 @@ def processes() -> None:
     assert_type(process.pids(), list[Pid])
     process.unregister("me")
     process.set_label(("worker", 1))
-    process.sleep(10)
+    process.sleep(milliseconds=10)
     information = process.info(pid)
     if information is not None:
         assert_type(information.message_queue_len, int)
+        assert_type(information.links, tuple[Pid, ...])
+    assert_type(process.get_label(pid), Any)
+    assert_type(process.registered(), list[str])
 
 
 def messages() -> str:
@@ -75,7 +79,7 @@ def messages() -> str:
 
 
 def timers(pid: Pid) -> None:
-    timer = process.send_after(pid, "tick", 1_000)
+    timer = process.send_after(pid, "tick", milliseconds=1_000)
     assert_type(process.read_timer(timer), int | None)
     assert_type(process.cancel_timer(timer), int | None)
 
@@ -133,8 +137,27 @@ def actors() -> None:
     supervision.abcast([pid], 1)
 
 
+def inspection(pid: Pid) -> None:
+    supervision.sys.suspend("counter")
+    assert_type(supervision.sys.get_state(pid, timeout=1_000), Any)
+    supervision.sys.replace_state(pid, lambda count: count + 1)
+    status = supervision.sys.get_status(pid)
+    assert_type(status.parent, Pid | None)
+    supervision.sys.statistics(pid, True)
+    statistics = supervision.sys.statistics(pid, "get")
+    if statistics is not None:
+        assert_type(statistics.messages_in, int)
+    supervision.sys.trace(pid, False)
+    supervision.sys.resume(pid)
+
+
+class Discreet(Actor):
+    def format_status(self, status: supervision.Status) -> supervision.Status:
+        return dataclasses.replace(status, state="redacted")
+
+
 async def from_asyncio(pid: Pid) -> None:
-    print(await supervision.acall(pid, "next"))
+    print(await supervision.acall(pid, "next", timeout=INFINITY))
 
 
 class App(Supervisor):
@@ -161,9 +184,9 @@ def supervisors() -> None:
     Supervisor.delete_child(sup, "six")
     Supervisor.stop(sup)
     dynamic = DynamicSupervisor.start_link(name="dynamic", max_children=10)
-    child = DynamicSupervisor.start_child(dynamic, (Counter, 1))
-    if child is not None:
-        DynamicSupervisor.terminate_child(dynamic, child)
+    started = DynamicSupervisor.start_child(dynamic, (Counter, 1))
+    if started is not None:
+        DynamicSupervisor.terminate_child(dynamic, started)
 
 
 class Greeter(Handler):

@@ -1,6 +1,6 @@
 """Where a server listens: what the ``ip`` and ``inet6`` options may be, and the address they stand for.
 
-Reads options only: it asks no name server and opens no socket.
+Reads options, and what systemd has put into the environment: it asks no name server and opens no socket.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from thousand_island.errors import BadOption
+from thousand_island.transports.socket_activation import passed_descriptor
 
 __all__ = ["ListenAddress", "listen_address"]
 
@@ -50,12 +51,15 @@ def listen_address(ip: Any, port: int, *, inet6: bool = False) -> ListenAddress:
 
     Args:
         ip: ``"any"``, ``"loopback"``, an IPv4 or IPv6 address as a string or as a tuple of 4 or 8 numbers,
-            ``("local", path)`` for a unix socket, or ``("fd", n)`` for a descriptor that listens already.
+            ``("local", path)`` for a unix socket, ``("fd", n)`` for a descriptor that listens already, or
+            ``("fd", name)`` for one that systemd hands over: ``"systemd"`` for the first, or its FileDescriptorName.
+            Such a descriptor goes on listening when the server is suspended or stopped: clients wait in its backlog.
         port: the port; it must be 0 for a unix socket, and means nothing for a descriptor.
         inet6: whether ``"any"`` and ``"loopback"`` mean the IPv6 ones; every other address must then be IPv6.
 
     Raises:
-        BadOption: ``ip`` is none of these, or contradicts ``port`` or ``inet6``.
+        BadOption: ``ip`` is none of these, names what systemd has not handed over, or contradicts ``port`` or
+            ``inet6``.
 
     Counterpart: the ``ip`` option of ``ThousandIsland.Transports.TCP``.
     """
@@ -82,6 +86,8 @@ def _local(path: Any, port: int, inet6: bool) -> ListenAddress:
 
 
 def _inherited(fd: Any) -> ListenAddress:
+    if isinstance(fd, str) and fd:
+        return ListenAddress(None, None, fd=passed_descriptor(fd))
     if not isinstance(fd, int) or isinstance(fd, bool) or fd < 0:
         raise BadOption(f"ip must be ('fd', n) with the number of a listening descriptor, got {('fd', fd)!r}")
     return ListenAddress(None, None, fd=fd)

@@ -18,6 +18,7 @@ from supervision.process_table import Process
 from supervision.readiness import Source, forget, watch
 from supervision.scheduler import deliver
 from thousand_island.transports.listen_options import ListenOptions
+from thousand_island.transports.socket_file import SocketFile
 
 __all__ = ["ListenSocket", "YourTurn"]
 
@@ -25,10 +26,7 @@ __all__ = ["ListenSocket", "YourTurn"]
 class YourTurn:
     """Tells an acceptor that there may be a connection for it."""
 
-    __slots__ = ("listener",)
-
-    def __init__(self, listener: ListenSocket) -> None:
-        self.listener = listener
+    __slots__ = ()
 
 
 class _ListenSource(Source):
@@ -39,6 +37,7 @@ class _ListenSource(Source):
     def __init__(self, fd: int, process: Process, listener: ListenSocket) -> None:
         super().__init__(fd, process)
         self.listener = weakref.ref(listener)
+        self.armed = True
 
     def tell(self, deliver: Deliver) -> None:
         """Wake one acceptor."""
@@ -50,22 +49,26 @@ class _ListenSource(Source):
 class ListenSocket:
     """One listening socket.
 
-    ``lock`` guards ``waiting``, ``ready`` and ``closed``. ``ready`` says that there may be a connection and nobody has
-    been told yet.
+    ``lock`` guards ``waiting``, ``ready``, ``closed`` and the watching of ``source``. ``ready`` says that there may be a
+    connection and nobody has been told yet.
     """
 
+    closed = True  # until it has been made
+    number = -1
+
     def __init__(self, sock: socket.socket, options: ListenOptions, process: Process) -> None:
+        # Opened now: when descriptors have run out there must be one to close with.
+        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.sock = sock
         self.options = options
         self.lock = threading.Lock()
         self.waiting: deque[Process] = deque()
         self.ready = False
-        self.closed = False
-        self.turn = YourTurn(self)
+        self.turn = YourTurn()
         self.source = _ListenSource(sock.fileno(), process, self)
-        self.path: Any = None
-        # Opened now: when descriptors have run out there must be one to close with.
-        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.file: SocketFile | None = None
+        self.tls: Any = None  # what a transport on top of TCP keeps with it
+        self.closed = False
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -82,11 +85,12 @@ class ListenSocket:
 
     def wait_turn(self, acceptor: Process) -> None:
         """Have ``acceptor`` sent ``YourTurn`` when it is its turn and there may be a connection."""
-        watch(self.source)
         with self.lock:
-            if not self.ready and not self.closed:
-                self.waiting.append(acceptor)
-                return
+            if not self.closed:
+                watch(self.source)
+                if not self.ready:
+                    self.waiting.append(acceptor)
+                    return
             self.ready = False
         deliver(acceptor, self.turn)
 
@@ -114,20 +118,15 @@ class ListenSocket:
             self.closed = True
             waiting, self.waiting = self.waiting, deque()
         forget(self.source)
-        if self.path is not None:
-            _remove_file(self.path)
+        if self.file is not None:
+            self.file.remove()
         os.dup2(self.nothing, self.sock.fileno(), inheritable=False)  # the kernel closes the socket in the same step
         os.close(self.nothing)
+        self.number = self.sock.detach()  # or the garbage collector would find a socket that nobody has closed
         for acceptor in waiting:
             deliver(acceptor, self.turn)
 
     def __del__(self) -> None:
         self.close()
-        self.sock.close()
-
-
-def _remove_file(path: Any) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass  # removed or replaced by somebody else
+        if self.number >= 0:
+            os.close(self.number)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.readiness import Source, forget, post, read_when_ready, watch, write_when_ready
+from supervision.threads import library_call
 from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transports.iodata import Pieces
 from thousand_island.transports.listen_options import ListenOptions
@@ -73,7 +74,11 @@ class Stream:
         self.recv_oct = self.recv_cnt = self.send_oct = self.send_cnt = 0
 
     def __del__(self) -> None:
-        self.close()  # of a process that was killed before it could take the connection over
+        # Of a process that was killed before it could take the connection over, or that has a loop of its own. Nobody
+        # else can reach it, so no lock; the garbage collector may come at a moment when this thread holds it.
+        if not self.closed:
+            self.closed = True
+            self._give_back()
 
     def fileno(self) -> int:
         """The descriptor, or -1 once closed."""
@@ -89,10 +94,38 @@ class Stream:
             SocketClosed: the peer has closed, and nothing (or less than asked for) is left.
         """
         if length == 0:
-            return self._recv_some(timeout)
+            return self.recv_some(timeout)
         return self._recv_exactly(length, timeout)
 
-    def _recv_some(self, timeout: float) -> bytes:
+    def recv_now(self) -> bytes:
+        """Return what is there: ``recv(0, 0)`` of a clear socket, on the path of every request.
+
+        Raises:
+            SocketTimeout: nothing is.
+            SocketClosed: the peer has closed.
+        """
+        if self.buffered:
+            return self.recv_some(0)
+        size = self.options.buffer or READ_SIZE
+        try:
+            data = self.sock.recv(size)
+        except BlockingIOError:
+            self.look_again = False
+            raise SocketTimeout("nothing to read") from None
+        except OSError:
+            if self.closed:
+                raise SocketClosed("the connection is closed") from None
+            raise
+        count = len(data)
+        if not count:
+            raise SocketClosed("the peer has closed the connection")
+        self.recv_oct += count
+        self.recv_cnt += 1
+        self.look_again = count == size or self.source.ended
+        return data
+
+    def recv_some(self, timeout: float) -> bytes:
+        """Return what is there, within ``timeout`` milliseconds."""
         if self.buffered:
             data, self.buffered = self.buffered, b""
             return data
@@ -137,6 +170,10 @@ class Stream:
         except BlockingIOError:
             self.look_again = False
             raise
+        except OSError:
+            if self.closed:
+                raise SocketClosed("the connection is closed") from None
+            raise
 
     def _wait_to_read(self, size: int, deadline: float | None) -> bytes:
         if deadline is not None and deadline <= time.monotonic():
@@ -151,11 +188,13 @@ class Stream:
     def await_data(self) -> None:
         """Have the owner sent ``source`` as soon as there is something to read."""
         source = self.source
-        if not source.watched:
-            watch(source)  # tells at once if there is something already
+        if self.closed:
+            post(source)  # a send that took too long has closed it: the owner learns of it by reading
+        elif not source.watched:
+            watch(source)  # tells at once if the kernel has something already
+            if self.buffered:
+                post(source)
         elif self.look_again or self.buffered:
-            post(source)
-        if self.buffered:
             post(source)
 
     # Writing
@@ -247,11 +286,17 @@ class Stream:
         """Shut down ``"read"``, ``"write"`` or ``"read_write"``."""
         self.sock.shutdown(_WAYS[way])
 
+    @library_call
     def close(self) -> None:
         """Close. What has not been sent yet is sent in the background, within the limit of ``linger``."""
-        if self.closed:
-            return
-        self.closed = True
+        with self.source.process.lock:  # against ``abort``, which must not meet the number of another connection
+            if self.closed:
+                return
+            self.closed = True
+        self.buffered = b""
+        self._give_back()
+
+    def _give_back(self) -> None:
         forget(self.source)
         self._apply_linger()
         self.sock.close()
@@ -262,10 +307,12 @@ class Stream:
         The descriptor stays open until its owner's thread has come back and calls ``close``: closed now, its number
         could become another connection's while that thread is about to use it.
         """
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # not connected any more
+        with self.source.process.lock:
+            if not self.closed:
+                try:
+                    self.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # not connected any more
 
     def _apply_linger(self) -> None:
         enabled, seconds = self.options.linger

@@ -6,8 +6,6 @@ Counterpart: ``ThousandIsland.Transports.TCP``.
 from __future__ import annotations
 
 import os
-import socket
-import stat
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ from supervision.process_table import Pid
 from thousand_island.errors import NotSecure, ProtocolNotNegotiated, SocketClosed, UnsupportedUpgrade
 from thousand_island.transport import SocketInfo, SocketStats
 from thousand_island.transports import socket_options
+from thousand_island.transports.listen import listen
 from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.listen_socket import ListenSocket
 from thousand_island.transports.stream import Stream
@@ -107,6 +106,16 @@ class TCP:
 
         Counterpart: ``gen_tcp:send/2``.
         """
+        if type(data) is bytes:  # written out of ``Stream.send``: this is on the path of every request
+            try:
+                sent = stream.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            stream.send_oct += sent
+            if sent == len(data):
+                stream.send_cnt += 1
+                return
+            data = memoryview(data)[sent:]
         stream.send(data)
 
     @staticmethod
@@ -218,84 +227,6 @@ class TCP:
         Counterpart: ``ThousandIsland.Transports.TCP.connection_information/1``.
         """
         raise NotSecure("a clear connection has no TLS information")
-
-
-def listen(options: ListenOptions) -> ListenSocket:
-    """Bind and listen as ``options`` say, for the calling process."""
-    address = options.address
-    if address.fd is not None:
-        sock = socket.socket(fileno=os.dup(address.fd))
-    else:
-        assert address.family is not None
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-    try:
-        _configure(sock, options)
-        if address.fd is None:
-            _bind(sock, options)
-            sock.listen(options.backlog)
-        sock.setblocking(False)
-        listener = ListenSocket(sock, options, this_process())
-    except BaseException:
-        sock.close()
-        raise
-    if address.fd is None and sock.family == getattr(socket, "AF_UNIX", None):
-        listener.path = address.address
-    return listener
-
-
-def _configure(sock: socket.socket, options: ListenOptions) -> None:
-    """Set what accepted connections inherit from the listening socket, so that accepting sets nothing."""
-    internet = sock.family in (socket.AF_INET, socket.AF_INET6)
-    if internet:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, options.reuseaddr)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, options.nodelay)
-    if options.reuseport:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
-    if sock.family == socket.AF_INET6 and options.address.fd is None:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not options.address.dual_stack)
-    if options.keepalive:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
-    if options.recbuf is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.recbuf)
-    if options.sndbuf is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.sndbuf)
-
-
-def _bind(sock: socket.socket, options: ListenOptions) -> None:
-    address: Any = options.address.address
-    try:
-        if sock.family == getattr(socket, "AF_UNIX", None):
-            _bind_unix(sock, address, options.socket_mode)
-        else:
-            sock.bind(address)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot listen on {address!r}: {error.strerror}") from error
-
-
-def _bind_unix(sock: socket.socket, path: Any, mode: int | None) -> None:
-    if _is_stale(path):
-        os.unlink(path)
-    if mode is not None:
-        os.fchmod(sock.fileno(), mode)  # before bind: the file takes the mode of the socket, so there is no race
-    sock.bind(path)
-
-
-def _is_stale(path: Any) -> bool:
-    """Whether a socket file is there that nobody listens on."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return False
-    except OSError:
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-    return False
 
 
 def address_info(address: Any) -> SocketInfo:

@@ -1,0 +1,184 @@
+"""The main of a program: runs a supervision tree until a signal ends it.
+
+Counterpart: the application master, and ``init:stop/0`` on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+from supervision import exits, names, process
+from supervision.actor import Actor
+from supervision.calls import cast
+from supervision.errors import StartError
+from supervision.messages import Exit
+from supervision.process_table import Pid, live_processes
+from supervision.results import NoReply, Ok, Stop
+from supervision.supervisor import Supervisor
+from supervision.supervisor_flags import SupervisorFlags
+
+__all__ = ["run"]
+
+logger: Final = logging.getLogger("supervision")
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_SIGNALLED: Final = "signalled"
+_ENDED: Final = "ended"
+
+
+def run(children: Any, *, name: Any = None, **flags: Any) -> int:
+    """Runs the tree of ``children`` until SIGTERM or SIGINT, then shuts it down in the reverse order of its start.
+
+    A second signal kills what is left of it. Where this is not called from the main thread, which alone gets signals,
+    the tree runs until its root supervisor ends.
+
+    Args:
+        children: a list of anything that ``child_spec`` accepts.
+        name: of the root supervisor: a string or a via.
+        **flags: those of ``Supervisor.init``; the ``strategy`` is ``"one_for_one"`` if it is left out.
+
+    Returns:
+        The exit status: 0 after a shutdown by signal, by ``auto_shutdown`` or by ``Supervisor.stop``; 1 if a child
+        could not be started, or the root supervisor gave up. Why is logged, in one line.
+
+    Raises:
+        BadType, BadArgument, BadChildSpec: a flag, the name or a child is wrong; nothing has been started.
+
+    Counterpart: the start of a permanent application.
+    """
+    checked = SupervisorFlags.of("supervision.run", children, {"strategy": "one_for_one", **flags})
+    program = _Program(checked, None if name is None else names.check_name(name))
+    with _signals_to(program):
+        master = ApplicationMaster.start(program)
+        try:
+            return _wait(program, master)
+        except BaseException:  # raised by somebody else's signal handler: nobody would ever end the tree
+            _kill(master)
+            raise
+
+
+class _Program:
+    """What the thread in ``run``, the signal handlers, the master and the root know of each other.
+
+    ``events`` is all that the handlers touch: a SimpleQueue may be put to from a handler that interrupts its ``get``.
+    """
+
+    def __init__(self, flags: SupervisorFlags, name: Any) -> None:
+        self.flags = flags
+        self.name = name
+        self.events: queue.SimpleQueue[str] = queue.SimpleQueue()
+        # Written by the master and the root before the event ``_ENDED``, read after it.
+        self.gave_up = False
+        self.failure: str | None = None
+
+    def ended(self, failure: str | None) -> None:
+        """The tree is gone; as it should be if there is no ``failure``."""
+        self.failure = failure
+        self.events.put(_ENDED)
+
+
+class ApplicationMaster(Actor):
+    """The parent of the root supervisor, so that a thread is left to hear signals while the tree starts and stops."""
+
+    def init(self, arg: _Program) -> Ok:
+        """Start the root afterwards: whoever starts the master must not wait for the whole tree."""
+        process.trap_exit(True)
+        return Ok((arg, None), continue_with="start")
+
+    def handle_continue(self, argument: Any, state: tuple[_Program, None]) -> NoReply | Stop:
+        """Start the tree."""
+        program, _ = state
+        try:
+            return NoReply((program, RootSupervisor.start_link(program, name=program.name)))
+        except StartError as error:
+            program.ended(f"the application could not start: {_cause(error.reason)}")
+            return Stop("normal")
+
+    def handle_cast(self, message: Any, state: tuple[_Program, Pid]) -> NoReply:
+        """Shut the tree down; its Exit tells when that is done."""
+        process.exit(state[1], "shutdown")
+        return NoReply(state)
+
+    def handle_info(self, message: Any, state: tuple[_Program, Pid]) -> NoReply | Stop:
+        """Hear of the end of the tree."""
+        program, root = state
+        if type(message) is not Exit or message.pid is not root:
+            return NoReply(state)
+        failed = program.gave_up or exits.is_crash(message.reason)
+        program.ended(f"the root supervisor gave up: {exits.describe(message.reason)}" if failed else None)
+        return Stop("normal")
+
+
+class RootSupervisor(Supervisor):
+    """The root supervisor."""
+
+    def init(self, arg: _Program) -> Ok:
+        """Take what ``run`` has checked."""
+        self.program = arg
+        return Ok(arg.flags)
+
+    def terminate(self, reason: Any, state: Any) -> None:
+        """End the children, and leave behind why."""
+        self.program.gave_up = state.gave_up
+        super().terminate(reason, state)
+
+
+@contextlib.contextmanager
+def _signals_to(program: _Program) -> Iterator[None]:
+    """Make the signals events of the program, if this is the thread that gets them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: program.events.put(_SIGNALLED)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _wait(program: _Program, master: Pid) -> int:
+    """Wait for signals and for the end of the tree; returns the exit status.
+
+    The wait has no deadline. It ends by a signal or by the end of the tree, which the master tells in any case: nobody
+    kills it but this function, after which nothing more is waited for.
+    """
+    signals = 0
+    while program.events.get() == _SIGNALLED:
+        signals += 1
+        if signals == 1:
+            logger.info("shutting down; a second signal kills what is left")
+            cast(master, "shutdown")
+        else:
+            logger.warning("killing what is left of the tree")
+            _kill(master)
+            return 0
+    if program.failure is None:
+        return 0
+    logger.error("%s", program.failure)
+    return 1
+
+
+def _kill(master: Pid) -> None:
+    """Kill the master and all below it, supervisors before their children, so that none is restarted."""
+    while True:
+        below = [pid for pid, one in list(live_processes.items()) if pid is master or master in one.ancestors]
+        if not below:
+            return
+        for pid in sorted(below, key=lambda pid: pid._number):
+            process.exit(pid, "kill")
+
+
+def _cause(reason: Any) -> str:
+    """Which child of which child failed, and why, in one line."""
+    match reason:
+        case ("shutdown", ("failed_to_start_child", child_id, why)):
+            return f"child {child_id!r}: {_cause(why)}"
+    return exits.describe(reason)

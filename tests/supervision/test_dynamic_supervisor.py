@@ -1,0 +1,560 @@
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from supervision import (
+    BRUTAL_KILL,
+    INFINITY,
+    Actor,
+    AlreadyStarted,
+    Backoff,
+    BadArgument,
+    BadChildSpec,
+    BadReturn,
+    BadType,
+    ChildCounts,
+    ChildInfo,
+    ChildSpec,
+    DynamicSupervisor,
+    Ignore,
+    Ignored,
+    MaxChildren,
+    NotFound,
+    Ok,
+    Pid,
+    ProcessExit,
+    Reply,
+    StartError,
+    Stop,
+    Supervisor,
+    call,
+    child_spec,
+    process,
+)
+from tests.supervision.supervised import (
+    PATIENCE,
+    Script,
+    Worker,
+    down,
+    end,
+    exit_of,
+    no_exit,
+    pids_of,
+    raising,
+    worker,
+)
+
+
+def counts(sup: Any) -> tuple[int, int]:
+    """Workers, and how many of them are active."""
+    found = Supervisor.count_children(sup)
+    assert found.specs == found.workers + found.supervisors
+    return found.workers, found.active
+
+
+def shown(sup: Any) -> list[Any]:
+    children = Supervisor.which_children(sup)
+    assert {child.id for child in children} <= {None}
+    return [child.pid for child in children]
+
+
+class Pool(DynamicSupervisor):
+    def init(self, arg: Any, *, size: int = 1) -> Any:
+        return super().init(max_children=size) if arg is None else arg
+
+
+class TestStartLink:
+    @pytest.mark.row("DS-02")
+    def test_named_ones_coexist_under_one_supervisor_and_unnamed_ones_do_not(self, supervise: Any) -> None:
+        sup = supervise([(DynamicSupervisor, {"name": "one"}), (DynamicSupervisor, {"name": "two"}), DynamicSupervisor])
+        assert list(pids_of(sup)) == [DynamicSupervisor, "two", "one"]
+        assert process.whereis("one") is pids_of(sup)["one"]
+        with pytest.raises(AlreadyStarted):
+            Supervisor.start_child(sup, DynamicSupervisor)
+
+    @pytest.mark.row("DS-03")
+    def test_defaults_are_those_of_elixir(self, supervise_dynamic: Any) -> None:
+        sup = DynamicSupervisor.start_link()
+        for _ in range(3):
+            end(DynamicSupervisor.start_child(sup, worker(1)), "crash")
+            Supervisor.terminate_child(sup, shown(sup)[0])
+        end(DynamicSupervisor.start_child(sup, worker(1)), "crash")
+        assert exit_of(sup) == "shutdown"
+
+    @pytest.mark.row("DS-05")
+    def test_a_named_one_is_linked_found_and_stopped(self) -> None:
+        sup = DynamicSupervisor.start_link(name="dynamic")
+        assert sup in process.info(process.self()).links
+        assert process.whereis("dynamic") is sup
+        DynamicSupervisor.stop("dynamic")
+        assert exit_of(sup) == "normal"
+
+    def test_it_is_a_supervisor_to_its_own(self, supervise: Any) -> None:
+        sup = supervise([DynamicSupervisor])
+        assert Supervisor.count_children(sup) == ChildCounts(specs=1, active=1, supervisors=1, workers=0)
+        assert Supervisor.get_child_spec(sup, DynamicSupervisor).shutdown == INFINITY
+
+    @pytest.mark.parametrize(
+        ("flags", "error"),
+        [
+            ({"max_children": -1}, BadArgument),
+            ({"max_children": 1.5}, BadType),
+            ({"extra_arguments": 5}, BadType),
+            ({"max_restarts": -1}, BadArgument),
+            ({"max_seconds": INFINITY}, BadArgument),
+            ({"max_childern": 1}, BadType),
+            ({"strategy": "one_for_all"}, BadType),
+            ({"name": 5}, BadType),
+        ],
+    )
+    def test_a_wrong_flag_is_refused_by_name_before_anything_starts(
+        self, flags: dict[str, Any], error: type[Exception]
+    ) -> None:
+        with pytest.raises(error, match=next(iter(flags))):
+            DynamicSupervisor.start_link(**flags)
+        assert no_exit()
+
+    def test_it_takes_no_argument(self) -> None:
+        with pytest.raises(BadType, match="keywords"):
+            DynamicSupervisor.start_link([])
+        with pytest.raises(BadChildSpec, match="dict"):
+            child_spec((DynamicSupervisor, []))
+
+    @pytest.mark.row("SU-105")
+    @pytest.mark.parametrize("auto_shutdown", ["any_significant", "all_significant"])
+    def test_it_has_no_auto_shutdown(self, auto_shutdown: str) -> None:
+        with pytest.raises(BadType, match="auto_shutdown"):
+            DynamicSupervisor.start_link(auto_shutdown=auto_shutdown)
+
+
+class TestClasses:
+    def test_its_init_gives_the_flags(self) -> None:
+        sup = Pool.start_link(None, size=2)
+        for _ in range(2):
+            Pool.start_child(sup, worker(1))
+        with pytest.raises(MaxChildren):
+            Pool.start_child(sup, worker(1))
+        Pool.stop(sup)
+
+    def test_it_is_a_child_with_its_argument(self, supervise: Any) -> None:
+        sup = supervise([(Pool, None)])
+        assert list(pids_of(sup)) == [Pool]
+
+    def test_an_init_that_ignores_raises_ignored(self) -> None:
+        with pytest.raises(Ignored):
+            Pool.start_link(Ignore())
+
+    def test_an_init_that_returns_something_else_is_named(self) -> None:
+        with pytest.raises(StartError, match=r"Pool\.init") as caught:
+            Pool.start_link(Ok(5))
+        assert isinstance(caught.value.reason, BadReturn)
+
+    def test_flags_that_its_init_does_not_take_are_refused(self) -> None:
+        with pytest.raises(BadType, match="size"):
+            Pool.start_link(None, sizes=2)
+
+    def test_start_does_not_link(self) -> None:
+        sup = Pool.start(None)
+        process.exit(sup, "kill")
+        assert no_exit()
+
+
+class TestStartChild:
+    @pytest.mark.row("DS-09", "SU-31")
+    @pytest.mark.parametrize("child", [{}, (1, 2, 3), "name", 5])
+    def test_what_is_no_child_is_refused_in_the_caller(self, child: Any) -> None:
+        with pytest.raises(BadChildSpec):
+            DynamicSupervisor.start_child("nobody", child)
+
+    @pytest.mark.row("DS-09")
+    def test_a_significant_child_is_refused_in_the_caller(self) -> None:
+        with pytest.raises(BadChildSpec, match="significant"):
+            DynamicSupervisor.start_child("nobody", worker(1, restart="temporary", significant=True))
+
+    @pytest.mark.row("DS-10")
+    def test_a_started_child_is_kept_without_an_id(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1))
+        assert Supervisor.which_children(sup) == [ChildInfo(None, pid, "worker")]
+
+    def test_children_of_one_id_do_not_collide(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        pids = [DynamicSupervisor.start_child(sup, worker("same")) for _ in range(3)]
+        assert shown(sup) == pids[::-1]
+
+    @pytest.mark.row("DS-10")
+    def test_an_ignored_child_is_none_and_not_kept(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        assert DynamicSupervisor.start_child(sup, worker(1, Script(starts=[Ignore()]))) is None
+        assert counts(sup) == (0, 0)
+
+    @pytest.mark.row("DS-10", "DS-11", "SU-12")
+    @pytest.mark.parametrize(
+        ("start", "reason"),
+        [
+            (raising(StartError("found")), "found"),
+            (raising(ProcessExit("oops")), "oops"),
+            (lambda: "unknown", BadReturn),
+            (raising(RuntimeError("oops")), RuntimeError),
+        ],
+    )
+    def test_a_start_that_fails_is_raised_and_not_kept(self, supervise_dynamic: Any, start: Any, reason: Any) -> None:
+        sup = supervise_dynamic()
+        with pytest.raises(StartError) as caught:
+            DynamicSupervisor.start_child(sup, ChildSpec("x", start))
+        given = caught.value.reason
+        assert given == reason or type(given) is reason
+        assert counts(sup) == (0, 0)
+
+    def test_a_child_that_fails_in_init_leaves_nothing(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        before = set(process.pids())
+        for _ in range(5):
+            with pytest.raises(StartError, match="no"):
+                DynamicSupervisor.start_child(sup, worker(1, Script(starts=[Stop("no")])))
+        assert set(process.pids()) == before
+        assert process.info(sup).message_queue_len == 0
+
+    def test_at_max_children_it_refuses_until_one_has_ended(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(max_children=1)
+        pid = DynamicSupervisor.start_child(sup, worker(1, restart="temporary"))
+        with pytest.raises(MaxChildren):
+            DynamicSupervisor.start_child(sup, worker(1))
+        end(pid, "normal")
+        assert process.is_alive(DynamicSupervisor.start_child(sup, worker(1)))
+
+    def test_an_actor_starts_children_too(self, supervise_dynamic: Any) -> None:
+        class Starter(Actor):
+            def handle_call(self, request: Any, caller: Any, sup: Any) -> Any:
+                return Reply([DynamicSupervisor.start_child(sup, worker(1)) for _ in range(request)], sup)
+
+        sup = supervise_dynamic()
+        starter = Starter.start_link(sup)
+        assert call(starter, 3) == shown(sup)[::-1]
+        supervision_stop(starter)
+
+    def test_many_callers_start_children_at_once(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(max_children=100)
+        starters = [process.spawn_monitor(start_many, sup, 30) for _ in range(5)]
+        for _, ref in starters:
+            assert down(ref) == "normal"
+        assert counts(sup) == (100, 100)
+
+
+def start_many(sup: Pid, number: int) -> None:
+    for _ in range(number):
+        try:
+            DynamicSupervisor.start_child(sup, worker(1))
+        except MaxChildren:
+            return
+
+
+def supervision_stop(pid: Pid) -> None:
+    ref = process.monitor(pid)
+    process.unlink(pid)
+    process.exit(pid, "kill")
+    down(ref)
+
+
+class TestRestart:
+    @pytest.mark.row("DS-13", "DS-14", "DS-15")
+    @pytest.mark.parametrize(
+        ("restart", "reason", "left"),
+        [
+            ("temporary", "shutdown", 0),
+            ("temporary", "whatever", 0),
+            ("transient", "normal", 0),
+            ("transient", "shutdown", 0),
+            ("transient", ("shutdown", "signal"), 0),
+            ("transient", "whatever", 1),
+            ("permanent", "normal", 1),
+            ("permanent", "shutdown", 1),
+            ("permanent", ("shutdown", "signal"), 1),
+            ("permanent", "whatever", 1),
+            ("permanent", "kill", 1),
+        ],
+    )
+    def test_what_is_left_after_an_end(self, supervise_dynamic: Any, restart: Any, reason: Any, left: int) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1, restart=restart))
+        end(pid, reason)
+        assert counts(sup) == (left, left)
+        assert pid not in shown(sup)
+
+    @pytest.mark.row("SU-78")
+    def test_only_the_one_that_ended_is_restarted_with_the_same_arguments(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        journal: list[Any] = []
+        one = DynamicSupervisor.start_child(sup, worker(1, Script("one", journal)))
+        two = DynamicSupervisor.start_child(sup, worker(1, Script("two", journal)))
+        end(one, "crash")
+        assert two in shown(sup)
+        assert counts(sup) == (2, 2)
+        assert journal == [("up", "one"), ("up", "two"), ("down", "one", "crash"), ("up", "one")]
+
+    @pytest.mark.row("DS-16", "SU-47")
+    def test_what_a_restart_gives_decides_what_is_kept(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(max_restarts=100_000)
+        ignoring = Script(starts=[None, Ignore()])
+        failing = Script(starts=[None, *[Stop("no")] * 1_000_000])
+        broken = []
+
+        def start() -> Any:
+            broken.append(len(broken))
+            return Worker.start_link(Script()) if len(broken) == 1 else "unknown"
+
+        end(DynamicSupervisor.start_child(sup, worker(1)), "crash")
+        end(DynamicSupervisor.start_child(sup, worker(1, ignoring)), "crash")
+        assert counts(sup) == (1, 1)
+        patient = Backoff(60_000, 60_000)
+        end(DynamicSupervisor.start_child(sup, worker(1, failing, backoff=patient)), "crash")
+        assert counts(sup) == (2, 1)
+        end(DynamicSupervisor.start_child(sup, ChildSpec(1, start, backoff=patient)), "crash")
+        assert counts(sup) == (3, 1)
+        assert [pid for pid in shown(sup) if isinstance(pid, str)] == ["restarting", "restarting"]
+
+    @pytest.mark.row("DS-18")
+    def test_extra_arguments_come_first_and_once(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(extra_arguments=("extra", "more"))
+        given: list[Any] = []
+
+        def start(*args: Any) -> Any:
+            given.append(args)
+            return Worker.start_link(Script())
+
+        pid = DynamicSupervisor.start_child(sup, ChildSpec("x", start, ("own",)))
+        end(pid, "crash")
+        assert counts(sup) == (1, 1)
+        assert given == [("extra", "more", "own")] * 2
+
+    @pytest.mark.row("DS-19")
+    def test_a_restart_that_fails_once_is_tried_again(self, supervise_dynamic: Any) -> None:
+        came_back = threading.Event()
+        sup = supervise_dynamic(max_restarts=2)
+        end(DynamicSupervisor.start_child(sup, worker(1, Script(starts=[None, Stop("no"), came_back.set]))), "crash")
+        assert came_back.wait(PATIENCE / 1000)
+        assert counts(sup) == (1, 1)
+
+    @pytest.mark.row("DS-20")
+    @pytest.mark.parametrize("max_restarts", [1, 10])
+    def test_failing_restarts_count_until_it_gives_up(self, max_restarts: int) -> None:
+        sup = DynamicSupervisor.start_link(max_restarts=max_restarts)
+        other = DynamicSupervisor.start_child(sup, worker(1))
+        script = Script(starts=[None, *[raising(OSError("no"))] * 100])
+        end(DynamicSupervisor.start_child(sup, worker(1, script)), "crash")
+        assert exit_of(sup) == "shutdown"
+        assert len(script.starts) == 100 - max_restarts
+        assert not process.is_alive(other)
+
+    def test_a_restarted_child_keeps_its_name(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1, start=functools.partial(Worker.start_link, name="dyn")))
+        end(pid, "kill")
+        assert shown(sup) == [process.whereis("dyn")]
+
+
+class TestTerminateChild:
+    @pytest.mark.row("DS-27")
+    @pytest.mark.parametrize(
+        ("shutdown", "reason"), [(BRUTAL_KILL, "killed"), (1_000, "shutdown"), (INFINITY, "shutdown")]
+    )
+    def test_it_is_ended_and_forgotten(self, supervise_dynamic: Any, shutdown: Any, reason: str) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1, shutdown=shutdown))
+        ref = process.monitor(pid)
+        DynamicSupervisor.terminate_child(sup, pid)
+        assert down(ref) == reason
+        assert counts(sup) == (0, 0)
+        with pytest.raises(NotFound):
+            DynamicSupervisor.terminate_child(sup, pid)
+
+    @pytest.mark.row("DS-28", "SU-86")
+    def test_one_that_is_being_restarted_is_found_by_its_former_pid(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1, backoff=Backoff(60_000, 60_000)))
+        end(pid, "crash")
+        assert shown(sup) == ["restarting"]
+        DynamicSupervisor.terminate_child(sup, pid)
+        assert counts(sup) == (0, 0)
+        with pytest.raises(NotFound):
+            DynamicSupervisor.terminate_child(sup, pid)
+
+    @pytest.mark.parametrize("unknown", [None, "name", 5])
+    def test_what_is_no_child_is_not_found(self, supervise_dynamic: Any, unknown: Any) -> None:
+        with pytest.raises(NotFound):
+            DynamicSupervisor.terminate_child(supervise_dynamic(), unknown)
+
+    @pytest.mark.row("SU-51")
+    def test_ending_many_children_one_by_one_is_linear(self, supervise_dynamic: Any) -> None:
+        def seconds(number: int) -> float:
+            sup = supervise_dynamic()
+            spec = worker(1, restart="temporary")
+            pids = [DynamicSupervisor.start_child(sup, spec) for _ in range(number)]
+            began = time.monotonic()
+            for pid in pids:
+                DynamicSupervisor.terminate_child(sup, pid)
+            return time.monotonic() - began
+
+        assert seconds(1_000) < 50 * seconds(100)
+
+
+class TestAdministration:
+    @pytest.mark.row("SU-17")
+    def test_a_spec_is_had_by_pid(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        spec = worker(1)
+        assert Supervisor.get_child_spec(sup, DynamicSupervisor.start_child(sup, spec)) == spec
+        with pytest.raises(NotFound):
+            Supervisor.get_child_spec(sup, process.self())
+
+    @pytest.mark.row("SU-86")
+    @pytest.mark.parametrize("operation", [Supervisor.restart_child, Supervisor.delete_child])
+    def test_there_are_no_stopped_children_to_restart_or_delete(self, supervise_dynamic: Any, operation: Any) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1))
+        with pytest.raises(BadArgument):
+            operation(sup, pid)
+        assert counts(sup) == (1, 1)
+
+    @pytest.mark.row("SU-44")
+    def test_the_children_of_any_supervisor_are_shown(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        pids = [DynamicSupervisor.start_child(sup, worker(number)) for number in range(2)]
+        DynamicSupervisor.terminate_child(sup, pids[0])
+        assert DynamicSupervisor.which_children(sup) == [ChildInfo(None, pids[1], "worker")]
+
+    @pytest.mark.row("SU-46")
+    def test_workers_and_supervisors_are_counted_apart(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        for number in range(200):
+            DynamicSupervisor.start_child(sup, worker(number, type="supervisor" if number % 4 == 0 else "worker"))
+        assert Supervisor.count_children(sup) == ChildCounts(specs=200, active=200, supervisors=50, workers=150)
+
+
+class TestShutdown:
+    @pytest.mark.row("DS-23", "DS-25", "DS-26", "SU-90", "SU-92")
+    @pytest.mark.parametrize("restart", ["permanent", "transient", "temporary"])
+    @pytest.mark.parametrize(
+        ("last_words", "shutdown", "reason"),
+        [
+            (None, INFINITY, "shutdown"),
+            (None, 1_000, "shutdown"),
+            (("shutdown", "oops"), INFINITY, ("shutdown", "oops")),
+            (("shutdown", "oops"), 1_000, ("shutdown", "oops")),
+            ("normal", 1_000, "normal"),
+            ("other", 1_000, "other"),
+            (None, BRUTAL_KILL, "killed"),
+        ],
+    )
+    def test_each_child_ends_with_its_own_reason(
+        self, restart: Any, last_words: Any, shutdown: Any, reason: Any
+    ) -> None:
+        sup = DynamicSupervisor.start_link()
+        spec = worker(1, Script(last_words=last_words), shutdown=shutdown, restart=restart)
+        refs = [process.monitor(DynamicSupervisor.start_child(sup, spec)) for _ in range(3)]
+        process.exit(sup, "shutdown")
+        assert exit_of(sup) == "shutdown"
+        assert [down(ref) for ref in refs] == [reason] * 3
+
+    @pytest.mark.row("DS-21", "DS-24")
+    @pytest.mark.parametrize("shutdown", [0, 1])
+    def test_with_hardly_any_time_only_those_that_trap_are_killed(self, shutdown: int) -> None:
+        sup = DynamicSupervisor.start_link()
+        scripts = [Script(traps=False), Script(traps=False), Script(stubborn=True)]
+        refs = [
+            process.monitor(DynamicSupervisor.start_child(sup, worker(1, script, shutdown=shutdown)))
+            for script in scripts
+        ]
+        Supervisor.stop(sup)
+        assert [down(ref) for ref in refs] == ["shutdown", "shutdown", "killed"]
+
+    @pytest.mark.row("DS-29")
+    def test_all_spend_their_time_at_the_same_time(self) -> None:
+        sup = DynamicSupervisor.start_link()
+        for number in range(40):
+            DynamicSupervisor.start_child(sup, worker(1, Script(stubborn=True), shutdown=20 + number))
+        began = time.monotonic()
+        Supervisor.stop(sup)
+        assert time.monotonic() - began < 40 * 0.02
+
+    def test_one_that_waits_to_be_restarted_holds_nothing_up(self) -> None:
+        sup = DynamicSupervisor.start_link()
+        end(DynamicSupervisor.start_child(sup, worker(1, backoff=Backoff(60_000, 60_000))), "crash")
+        assert shown(sup) == ["restarting"]
+        Supervisor.stop(sup)
+        assert not process.is_alive(sup)
+
+    def test_a_killed_supervisor_takes_its_children_along(self) -> None:
+        sup = DynamicSupervisor.start_link()
+        refs = [process.monitor(DynamicSupervisor.start_child(sup, worker(1, Script(traps=False)))) for _ in range(5)]
+        process.exit(sup, "kill")
+        assert [down(ref) for ref in refs] == ["killed"] * 5
+        assert exit_of(sup) == "killed"
+
+
+def started_or_failed(sup: Pid, spec: ChildSpec) -> Any:
+    """``"started"``, or the id that the error of the start names."""
+    try:
+        DynamicSupervisor.start_child(sup, spec)
+    except StartError as error:
+        return error.child_id
+    return "started"
+
+
+class TestFaults:
+    @pytest.mark.parametrize("failing", range(5))
+    def test_whichever_start_fails_the_others_live_and_nothing_leaks(
+        self, supervise_dynamic: Any, failing: int
+    ) -> None:
+        sup = supervise_dynamic()
+        before = len(process.pids())
+        specs = [worker(number) for number in range(5)]
+        specs[failing] = worker(failing, Script(starts=[raising(OSError("no"))]))
+        outcomes = [started_or_failed(sup, spec) for spec in specs]
+        assert outcomes == ["started" if number != failing else failing for number in range(5)]
+        assert counts(sup) == (4, 4)
+        assert len(process.pids()) == before + 4
+
+    def test_a_starter_that_is_killed_leaves_a_supervisor_that_works(self, supervise_dynamic: Any) -> None:
+        entered, release = threading.Event(), threading.Event()
+
+        class Slow(Worker):
+            def init(self, arg: Script) -> Any:
+                entered.set()
+                release.wait(PATIENCE / 1000)
+                return super().init(arg)
+
+        sup = supervise_dynamic()
+        starter, ref = process.spawn_monitor(DynamicSupervisor.start_child, sup, worker(1, start=Slow.start_link))
+        assert entered.wait(PATIENCE / 1000)
+        process.exit(starter, "kill")
+        assert down(ref) == "killed"
+        release.set()
+        assert process.is_alive(DynamicSupervisor.start_child(sup, worker(2)))
+        assert counts(sup) == (2, 2)
+
+    def test_a_supervisor_killed_while_it_starts_a_child_leaves_no_child(self) -> None:
+        entered, release = threading.Event(), threading.Event()
+        started: list[Pid] = []
+
+        class Slow(Worker):
+            def init(self, arg: Script) -> Any:
+                started.append(process.self())
+                entered.set()
+                release.wait(PATIENCE / 1000)
+                return super().init(arg)
+
+        sup = DynamicSupervisor.start_link()
+        _, ref = process.spawn_monitor(DynamicSupervisor.start_child, sup, worker(1, start=Slow.start_link))
+        assert entered.wait(PATIENCE / 1000)
+        of_child = process.monitor(started[0])
+        process.exit(sup, "kill")
+        release.set()
+        assert down(of_child) == "killed"
+        assert down(ref).reason == "killed"
+        assert exit_of(sup) == "killed"

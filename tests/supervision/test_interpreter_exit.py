@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from supervision.interpreter_exit import PATIENCE_SECONDS, TURN_SECONDS
+from tests.programs import output_of
+
+BEGIN = """
+import sys, threading, time
+import supervision
+from supervision import process
+
+class Plain(supervision.Actor):
+    pass
+
+class Tidy(supervision.Actor):
+    def init(self, arg):
+        process.trap_exit(True)
+        return supervision.Ok(arg)
+    def terminate(self, reason, state):
+        print("terminate", state, reason, flush=True)
+
+class Busy(supervision.Actor):
+    def handle_cast(self, started, state):
+        started.set()
+        self.block()
+    def block(self):
+        time.sleep(600)
+
+class Spinning(Busy):
+    def block(self):
+        while True:
+            pass
+
+class Stubborn(Busy):
+    def init(self, arg):
+        process.trap_exit(True)
+        return supervision.Ok(arg)
+    def block(self):
+        while True:
+            try:
+                time.sleep(600)
+            except BaseException:
+                pass
+
+class InOneThread(Tidy):
+    dedicated_thread = True
+
+def block(kind):
+    started = threading.Event()
+    supervision.cast(kind.start_link(), started)
+    assert started.wait(30)
+"""
+
+# Each leaves something of another kind behind.
+LEAVINGS = {
+    "nothing": "",
+    "an adopted thread": "process.self()",
+    "actors": "for _ in range(100): Plain.start_link()",
+    "unlinked actors": "for _ in range(100): Plain.start()",
+    "an actor with a thread of its own": "InOneThread.start_link(1)",
+    "processes that receive": "for _ in range(10): process.spawn(process.receive)",
+    "processes that sleep": "process.spawn(process.sleep, supervision.INFINITY)",
+    "a blocked actor": "block(Busy)",
+    "blocked actors": "for _ in range(20): block(Busy)",
+    "a spinning actor": "block(Spinning)",
+    "timers": "process.send_after(Plain.start_link(), 1, 600_000)",
+    "a supervisor": "supervision.Supervisor.start_link([Plain, (Tidy, 1)], strategy='one_for_one')",
+    "a supervisor of a spinning actor": """
+class Spinner(Spinning):
+    def init(self, started):
+        supervision.cast(process.self(), started)
+        return supervision.Ok(None)
+started = threading.Event()
+supervision.Supervisor.start_link([(Spinner, started)], strategy='one_for_all')
+assert started.wait(30)
+""",
+    "foreign threads that wait": """
+for _ in range(3):
+    threading.Thread(target=process.receive, daemon=True).start()
+""",
+    "foreign threads in calls": """
+class Silent(supervision.Actor):
+    def handle_call(self, request, caller, state):
+        return supervision.NoReply(state)
+pid = Silent.start_link(name="silent")
+for _ in range(3):
+    threading.Thread(target=supervision.call, args=(pid, 1, supervision.INFINITY), daemon=True).start()
+""",
+    "foreign threads that make calls": """
+class Answering(supervision.Actor):
+    def handle_call(self, request, caller, state):
+        return supervision.Reply(request, state)
+Answering.start_link(name="answering")
+def ask():
+    while True:
+        supervision.call("answering", 1)
+for _ in range(3):
+    threading.Thread(target=ask, daemon=True).start()
+""",
+    "processes that start others": """
+def breed():
+    while True:
+        process.spawn(process.sleep, 1)
+process.spawn(breed)
+""",
+}
+
+
+class TestProgramThatSimplyEnds:
+    @pytest.mark.parametrize("processors", [1, 4])
+    @pytest.mark.parametrize("what", LEAVINGS)
+    def test_it_ends_at_once_with_status_zero_and_a_clean_stderr(self, what: str, processors: int) -> None:
+        program = f"{BEGIN}\n{LEAVINGS[what]}\n"
+        began = time.monotonic()
+        output_of(program, processors=processors)
+        assert time.monotonic() - began < PATIENCE_SECONDS
+
+    def test_one_that_refuses_to_end_is_given_up_within_bounds(self) -> None:
+        program = f"{BEGIN}\nTidy.start_link('older')\nfor _ in range(6): block(Stubborn)\n"
+        began = time.monotonic()
+        assert output_of(program) == ""
+        assert PATIENCE_SECONDS <= time.monotonic() - began < PATIENCE_SECONDS + 3
+
+    def test_one_that_refuses_to_end_does_not_keep_older_ones_from_ending_in_order(self) -> None:
+        program = f"{BEGIN}\nTidy.start_link('older')\nblock(Stubborn)\n"
+        began = time.monotonic()
+        assert output_of(program) == "terminate older shutdown"
+        assert time.monotonic() - began < TURN_SECONDS + 2
+
+
+class TestOrder:
+    def test_roots_end_in_the_reverse_order_of_their_start(self) -> None:
+        program = f"{BEGIN}\nfor n in range(3): Tidy.start_link(n)\n"
+        assert output_of(program).splitlines() == [f"terminate {n} shutdown" for n in (2, 1, 0)]
+
+    def test_a_supervisor_ends_its_children_itself_and_restarts_none(self) -> None:
+        program = f"""{BEGIN}
+children = [supervision.child_spec((Tidy, n), id=n) for n in range(3)]
+supervision.Supervisor.start_link(children, strategy="one_for_all")
+"""
+        assert output_of(program).splitlines() == [f"terminate {n} shutdown" for n in (2, 1, 0)]
+
+    def test_a_child_that_is_only_linked_to_its_supervisor_is_left_to_it(self) -> None:
+        program = f"""{BEGIN}
+def start():
+    print("start", flush=True)
+    return process.spawn_link(process.receive)
+supervision.Supervisor.start_link([supervision.ChildSpec("linked", start)], strategy="one_for_one")
+"""
+        assert output_of(program) == "start"
+
+    def test_a_nested_tree_ends_from_its_leaves(self) -> None:
+        program = f"""{BEGIN}
+from supervision import Supervisor, child_spec
+def inner(name, *children):
+    return child_spec((Supervisor, None), id=name, args=(),
+                      start=lambda: Supervisor.start_link(list(children), strategy="one_for_one"))
+leaf = inner("c", child_spec((Tidy, "leaf"), id="leaf"))
+Supervisor.start_link([inner("a", inner("b", leaf)), (Tidy, "last")], strategy="rest_for_one")
+"""
+        began = time.monotonic()
+        assert output_of(program).splitlines() == ["terminate last shutdown", "terminate leaf shutdown"]
+        assert time.monotonic() - began < PATIENCE_SECONDS
+
+
+class TestInterruption:
+    def test_ctrl_c_during_the_shutdown_goes_on_to_the_end_without_a_traceback(self) -> None:
+        program = f"""{BEGIN}
+import signal
+block(Stubborn)
+block(Stubborn)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+"""
+        began = time.monotonic()
+        output_of(program)
+        assert time.monotonic() - began < TURN_SECONDS + 1
+
+
+class TestExitCallbacks:
+    def test_one_registered_later_still_finds_everything_running(self) -> None:
+        program = f"""{BEGIN}
+import atexit
+pid = Plain.start_link(name="plain")
+atexit.register(lambda: print(process.is_alive(pid)))
+"""
+        assert output_of(program) == "True"
+
+    def test_an_exception_that_ends_the_program_is_all_that_is_printed(self) -> None:
+        program = f"{BEGIN}\nblock(Spinning)\nsys.exit('what I wanted to say')"
+        from tests.programs import run
+
+        ended = run(program)
+        assert (ended.returncode, ended.stderr) == (1, "what I wanted to say\n")

@@ -1,0 +1,169 @@
+"""Monitors: one Down for each, whatever came first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervision import BadType, Down, Pid, ReceiveTimeout, Ref, process
+
+DEADLINE = 5_000
+
+
+def idle() -> None:
+    process.receive(lambda message: message == "stop")
+
+
+def watchers_of(pid: Pid) -> tuple[Pid, ...]:
+    info = process.info(pid)
+    assert info is not None
+    return info.monitored_by
+
+
+def watched_by(pid: Pid) -> tuple[Pid, ...]:
+    info = process.info(pid)
+    assert info is not None
+    return info.monitors
+
+
+def nothing_more() -> bool:
+    try:
+        process.receive(timeout=0)
+    except ReceiveTimeout:
+        return True
+    return False
+
+
+class TestMonitor:
+    @pytest.mark.row("MO-01")
+    @pytest.mark.parametrize("reason", ["stop", "abc", ("a", "tuple")])
+    def test_one_down_comes_for_each_monitor(self, reason: Any) -> None:
+        pid = process.spawn(idle)
+        refs = [process.monitor(pid), process.monitor(pid)]
+        if reason == "stop":
+            process.send(pid, "stop")
+        else:
+            process.exit(pid, reason)
+        expected = "normal" if reason == "stop" else reason
+        assert [process.receive(timeout=DEADLINE) for _ in refs] == [Down(ref, pid, expected) for ref in refs]
+        assert nothing_more()
+
+    @pytest.mark.row("MO-02")
+    @pytest.mark.parametrize("dest", ["pid", "name"])
+    def test_one_that_is_gone_is_down_at_once(self, dest: str) -> None:
+        pid = process.spawn(idle)
+        process.exit(pid, "kill")
+        target = pid if dest == "pid" else "nobody has this name"
+        ref = process.monitor(target)
+        assert process.receive(timeout=0) == Down(ref, target, "noproc")
+        assert process.demonitor(ref) is False
+
+    def test_a_monitored_name_is_what_the_down_shows(self) -> None:
+        pid = process.spawn(idle)
+        process.register("watched", pid)
+        ref = process.monitor("watched")
+        process.unregister("watched")
+        process.exit(pid, "abc")
+        assert process.receive(timeout=DEADLINE) == Down(ref, "watched", "abc")
+
+    @pytest.mark.row("MO-05")
+    def test_a_process_may_monitor_itself_and_never_hears_of_it(self) -> None:
+        ref = process.monitor(process.self())
+        assert process.demonitor(ref) is False
+        assert process.demonitor(ref) is False
+        assert nothing_more()
+
+    @pytest.mark.row("MO-11")
+    @pytest.mark.parametrize("dest", [42, 4.2, ("via", "x"), object()])
+    def test_what_is_no_destination_is_refused(self, dest: Any) -> None:
+        with pytest.raises(BadType, match="the destination must be a Pid, a non-empty string or a via"):
+            process.monitor(dest)
+
+    @pytest.mark.row("MO-12")
+    def test_the_end_of_the_watcher_is_nothing_to_the_watched(self) -> None:
+        pid = process.spawn(idle)
+        me = process.self()
+
+        def watcher() -> None:
+            process.monitor(pid)
+            process.send(me, "watching")
+            idle()
+
+        other = process.spawn(watcher)
+        assert process.receive(timeout=DEADLINE) == "watching"
+        assert watchers_of(pid) == (other,)
+        process.exit(other, "kill")
+        assert process.is_alive(pid)
+        assert watchers_of(pid) == ()
+        process.exit(pid, "kill")
+
+    @pytest.mark.row("MO-13")
+    def test_nothing_stale_is_listed_after_a_demonitor_or_a_death(self) -> None:
+        first, second = process.spawn(idle), process.spawn(idle)
+        refs = [process.monitor(first), process.monitor(second)]
+        assert watched_by(process.self()) == (first, second)
+        process.demonitor(refs[0])
+        assert (watchers_of(first), watched_by(process.self())) == ((), (second,))
+        process.exit(second, "kill")
+        assert watched_by(process.self()) == ()
+        process.exit(first, "kill")
+
+    @pytest.mark.row("MO-17")
+    def test_spawn_monitor_tells_the_real_reason_of_one_that_fails_at_once(self) -> None:
+        error = ValueError("at once")
+
+        def crash() -> None:
+            raise error
+
+        for _ in range(100):
+            pid, ref = process.spawn_monitor(crash)
+            assert process.receive(timeout=DEADLINE) == Down(ref, pid, error)
+
+
+class TestDemonitor:
+    @pytest.mark.row("MO-06")
+    @pytest.mark.parametrize("flush", [False, True])
+    def test_before_the_death_it_prevents_the_down(self, flush: bool) -> None:
+        pid = process.spawn(idle)
+        ref = process.monitor(pid)
+        assert process.demonitor(ref, flush=flush) is True
+        process.exit(pid, "abc")
+        assert nothing_more()
+
+    @pytest.mark.row("MO-08")
+    def test_flush_removes_the_down_of_that_ref_and_leaves_the_rest_in_order(self) -> None:
+        pid = process.spawn(idle)
+        first, second = process.monitor(pid), process.monitor(pid)
+        process.send(process.self(), "before")
+        process.exit(pid, "abc")
+        process.send(process.self(), "after")
+        assert process.demonitor(first, flush=True) is False
+        received = [process.receive(timeout=0) for _ in range(3)]
+        assert received == ["before", Down(second, pid, "abc"), "after"]
+        assert nothing_more()
+
+    @pytest.mark.row("MO-10")
+    @pytest.mark.parametrize("ref", [None, 1, "ref", ()])
+    def test_what_is_no_ref_is_refused(self, ref: Any) -> None:
+        with pytest.raises(BadType, match="ref must be a Ref, got"):
+            process.demonitor(ref)
+
+    @pytest.mark.row("MO-10")
+    def test_a_ref_of_nothing_prevents_nothing(self) -> None:
+        assert process.demonitor(Ref()) is False
+
+    @pytest.mark.row("MO-10")
+    def test_the_monitor_of_somebody_else_is_left_alone(self) -> None:
+        me = process.self()
+        pid = process.spawn(idle)
+
+        def watcher() -> None:
+            process.send(me, process.monitor(pid))
+            process.send(me, process.receive(Down))
+
+        process.spawn(watcher)
+        ref = process.receive(Ref, timeout=DEADLINE)
+        assert process.demonitor(ref) is False
+        process.exit(pid, "abc")
+        assert process.receive(timeout=DEADLINE) == Down(ref, pid, "abc")

@@ -1,0 +1,112 @@
+"""multi_call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from supervision import (
+    Actor,
+    BadType,
+    NoReply,
+    Pid,
+    ReceiveTimeout,
+    Reply,
+    Stop,
+    call,
+    cast,
+    multi_call,
+    process,
+    stop,
+)
+
+DEADLINE = 5_000
+
+
+class Echo(Actor):
+    """Does as it is told: a request or message is a function of the actor, the caller and the state."""
+
+    def handle_call(self, request: Any, caller: Any, state: Any) -> Any:
+        return request(caller, state) if callable(request) else Reply(request, state)
+
+    def handle_cast(self, message: Any, state: Any) -> Any:
+        return message(None, state) if callable(message) else NoReply(message)
+
+
+def nothing_more() -> bool:
+    try:
+        process.receive(timeout=0)
+    except ReceiveTimeout:
+        return True
+    return False
+
+
+def idle() -> None:
+    process.receive(lambda message: message == "stop")
+
+
+def held(entered: threading.Event, leave: threading.Event) -> Callable[[Any, Any], Reply]:
+    def work(caller: Any, state: Any) -> Reply:
+        entered.set()
+        assert leave.wait(5)
+        return Reply("late", state)
+
+    return work
+
+
+@pytest.fixture
+def server() -> Any:
+    pid = Echo.start("state")
+    yield pid
+    process.exit(pid, "kill")
+
+
+class TestMultiCall:
+    def test_answers_and_failures_are_told_apart(self) -> None:
+        good = [Echo.start(), Echo.start(name="named")]
+        dead = process.spawn(idle)
+        process.exit(dead, "kill")
+        answers, failed = multi_call([good[0], "named", dead, "nobody has this name"], "question", DEADLINE)
+        assert answers == {good[0]: "question", "named": "question"}
+        assert failed == [dead, "nobody has this name"]
+        for pid in good:
+            stop(pid)
+
+    def test_each_destination_is_asked_once(self, server: Pid) -> None:
+        asked = []
+
+        def count(caller: Any, state: Any) -> Reply:
+            asked.append(caller)
+            return Reply(len(asked), state)
+
+        assert multi_call([server, server, server], count) == ({server: 1}, [])
+        assert multi_call(["nobody"] * 3, "question") == ({}, ["nobody"])
+        assert call(server, "in between") == "in between"
+        assert len(asked) == 1
+
+    def test_one_deadline_holds_for_all_and_late_answers_never_arrive(self, server: Pid) -> None:
+        other = Echo.start()
+        entered, leave = threading.Event(), threading.Event()
+        cast(server, held(entered, leave))
+        assert entered.wait(5)
+        assert multi_call([server, other], "question", 300) == ({other: "question"}, [server])
+        leave.set()
+        assert call(other, "next") == "next"
+        assert nothing_more()
+        stop(other)
+
+    def test_one_that_dies_meanwhile_has_failed(self, server: Pid) -> None:
+        assert multi_call([server], lambda caller, state: Stop("shutdown", state)) == ({}, [server])
+
+    def test_what_is_no_destination_is_refused_before_anybody_is_asked(self, server: Pid) -> None:
+        asked: list[Any] = []
+        with pytest.raises(BadType, match="the destination must be"):
+            multi_call([server, 1], lambda caller, state: asked.append(caller))
+        assert call(server, "next") == "next"
+        assert not asked
+
+    def test_nobody_to_ask_is_no_failure(self) -> None:
+        assert multi_call([], "question") == ({}, [])

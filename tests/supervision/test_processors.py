@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from supervision import process, processors
+from supervision.processors import Processors
+from supervision.threads import ThreadRecord, interpreter
+
+PATIENCE = 10.0
+
+
+class Workers:
+    """Processors whose workers only say that they run, and lose their processor when told."""
+
+    def __init__(self, count: int, max_threads: int = 100) -> None:
+        self.running = threading.Semaphore(0)
+        self.orders: list[threading.Event] = []
+        self.records: list[ThreadRecord] = []
+        self.processors = Processors(self.run)
+        self.processors.resize(count)
+        self.processors.max_threads = max_threads
+
+    def run(self, record: ThreadRecord) -> None:
+        order = threading.Event()
+        self.orders.append(order)
+        self.records.append(record)
+        self.running.release()
+        assert order.wait(PATIENCE)
+        self.processors.hand_off(record)
+
+    def start(self) -> None:
+        self.processors.start_one()
+
+    def end(self) -> None:
+        """Take all processors away, so that the workers end as spares."""
+        self.processors.resize(1)
+        self.processors.max_threads = 0
+        with self.processors.lock:
+            self.processors.unassigned = -1_000
+        for order in list(self.orders):
+            order.set()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workers]:
+    monkeypatch.setattr(processors, "SPARE_SECONDS", 0.05)
+    return Workers
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true; nothing announces it."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.002)
+    return True
+
+
+class TestStartOne:
+    def test_as_many_workers_start_as_there_are_processors_and_no_more(self, made: Callable[..., Workers]) -> None:
+        workers = made(2)
+        for _ in range(5):
+            workers.start()
+        for _ in range(2):
+            assert workers.running.acquire(timeout=PATIENCE)
+        assert not workers.running.acquire(timeout=0.02)
+        assert (workers.processors.threads, workers.processors.unassigned) == (2, 0)
+        workers.end()
+        assert eventually(lambda: workers.processors.threads == 0)
+
+    def test_spares_that_nobody_needs_end(self, made: Callable[..., Workers]) -> None:
+        workers = made(1)
+        workers.start()
+        assert workers.running.acquire(timeout=PATIENCE)
+        workers.end()
+        assert eventually(lambda: workers.processors.threads == 0)
+        assert workers.processors.spares == []
+
+
+class TestHandOff:
+    def test_a_new_worker_takes_the_processor_over_and_the_old_one_is_reused(
+        self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(processors, "SPARE_SECONDS", PATIENCE)
+        workers = made(1)
+        workers.start()
+        for _ in range(5):
+            assert workers.running.acquire(timeout=PATIENCE)
+            assert eventually(lambda: workers.processors.threads - len(workers.processors.spares) == 1)
+            workers.orders[-1].set()
+        assert workers.running.acquire(timeout=PATIENCE)
+        assert workers.processors.threads == 2
+        assert len(workers.processors.holders) == 1
+        monkeypatch.setattr(processors, "SPARE_SECONDS", 0.05)
+        workers.end()
+
+    def test_a_foreign_thread_has_none_to_give(self, made: Callable[..., Workers]) -> None:
+        workers = made(1)
+        workers.processors.hand_off(ThreadRecord())
+        assert workers.processors.threads == 0
+
+
+class TestLimit:
+    def test_at_max_threads_the_processor_waits_for_a_worker_to_come_back(
+        self, made: Callable[..., Workers], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        workers = made(1, max_threads=1)
+        workers.start()
+        assert workers.running.acquire(timeout=PATIENCE)
+        with caplog.at_level(logging.WARNING, "supervision"):
+            workers.orders[-1].set()  # it hands off, nobody can be started, and it takes the processor again itself
+            assert workers.running.acquire(timeout=PATIENCE)
+        assert [record.getMessage().splitlines()[0] for record in caplog.records] == [
+            "all 1 threads are blocked, other actors must wait:"
+        ]
+        workers.end()
+
+    def test_it_is_said_once_in_a_while_only(
+        self, made: Callable[..., Workers], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        workers = made(1, max_threads=0)
+        for _ in range(3):
+            workers.processors.unassigned = 0
+            workers.processors.place()
+        assert len(caplog.records) == 1
+
+    def test_a_system_without_threads_is_logged_and_the_processor_kept(
+        self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class NoThread(threading.Thread):
+            def start(self) -> None:
+                raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(processors.threading, "Thread", NoThread)
+        workers = made(2)
+        for _ in range(3):
+            workers.start()
+        assert (workers.processors.threads, workers.processors.unassigned) == (0, 2)
+        (logged,) = caplog.records
+        assert logged.getMessage().startswith(
+            "no thread can be started, other actors must wait: can't start new thread"
+        )
+
+    def test_at_the_end_of_the_interpreter_that_is_no_news(
+        self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(interpreter, "ending", True)
+        workers = made(1, max_threads=0)
+        workers.processors.place()
+        assert caplog.records == []
+
+
+class TestResize:
+    def test_surplus_processors_are_dropped_as_they_are_given_up(self, made: Callable[..., Workers]) -> None:
+        workers = made(3)
+        for _ in range(3):
+            workers.start()
+        for _ in range(3):
+            assert workers.running.acquire(timeout=PATIENCE)
+        workers.processors.resize(1)
+        assert workers.processors.unassigned == -2
+        for order in workers.orders[:2]:
+            order.set()
+        assert eventually(lambda: workers.processors.unassigned == 0)
+        assert len(workers.processors.holders) == 1
+        workers.end()
+
+    def test_an_idle_worker_retires_only_while_there_are_too_many(self, made: Callable[..., Workers]) -> None:
+        workers = made(2)
+        record = ThreadRecord()
+        workers.processors.unassigned = 1
+        workers.processors._assign(record)
+        assert not workers.processors.retire(record)
+        workers.processors.resize(1)
+        assert not workers.processors.retire(record)
+        workers.processors.unassigned = -1
+        assert workers.processors.retire(record)
+        assert workers.processors.unassigned == 0
+        assert not workers.processors.holders
+
+
+class TestBlockedPlaces:
+    def test_the_commonest_place_comes_first_in_the_users_own_code(self) -> None:
+        entered, leave = threading.Semaphore(0), threading.Event()
+
+        def query_the_database() -> None:
+            entered.release()
+            process.receive(timeout=10_000)
+
+        def read_a_file() -> None:
+            entered.release()
+            process.receive(timeout=10_000)
+
+        pids = [process.spawn(query_the_database) for _ in range(3)] + [process.spawn(read_a_file)]
+        for _ in pids:
+            assert entered.acquire(timeout=PATIENCE)
+        first, second = processors.blocked_places().splitlines()
+        assert first.startswith("  3 times ")
+        assert "query_the_database" in first
+        assert __file__ in first
+        assert "read_a_file" in second
+        leave.set()
+        for pid in pids:
+            process.exit(pid, "kill")

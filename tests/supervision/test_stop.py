@@ -1,0 +1,128 @@
+"""stop."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from supervision import (
+    Actor,
+    CallError,
+    CallTimeout,
+    Down,
+    Exit,
+    NoProcess,
+    NoReply,
+    Pid,
+    Reply,
+    ServerExit,
+    call,
+    cast,
+    process,
+    stop,
+)
+
+DEADLINE = 5_000
+
+
+class Echo(Actor):
+    """Does as it is told: a request or message is a function of the actor, the caller and the state."""
+
+    def handle_call(self, request: Any, caller: Any, state: Any) -> Any:
+        return request(caller, state) if callable(request) else Reply(request, state)
+
+    def handle_cast(self, message: Any, state: Any) -> Any:
+        return message(None, state) if callable(message) else NoReply(message)
+
+
+@pytest.fixture
+def server() -> Any:
+    pid = Echo.start("state")
+    yield pid
+    process.exit(pid, "kill")
+
+
+class TestStop:
+    @pytest.mark.row("GS-44", "PL-10")
+    def test_the_server_is_dead_when_it_returns(self) -> None:
+        pid = Echo.start()
+        stop(pid)
+        assert not process.is_alive(pid)
+        for dest in (pid, "nobody has this name", None):
+            with pytest.raises(NoProcess):
+                stop(dest)
+
+    @pytest.mark.row("GS-45")
+    def test_another_reason_is_the_exit_reason_and_terminate_runs_without_trapping(self) -> None:
+        heard = []
+
+        class Cleaning(Echo):
+            def terminate(self, reason: Any, state: Any) -> None:
+                heard.append((reason, state))
+
+        pid = Cleaning.start("state")
+        ref = process.monitor(pid)
+        stop(pid, ("shutdown", "later"))
+        assert process.receive(timeout=DEADLINE) == Down(ref, pid, ("shutdown", "later"))
+        assert heard == [(("shutdown", "later"), "state")]
+
+    @pytest.mark.row("GS-47")
+    def test_a_server_is_stopped_by_its_name(self) -> None:
+        Echo.start(name="server")
+        stop("server")
+        with pytest.raises(NoProcess):
+            stop("server")
+
+    def test_messages_that_came_before_are_handled_before(self) -> None:
+        handled = []
+        pid = Echo.start()
+        for number in range(200):
+            cast(pid, lambda _, state, number=number: (handled.append(number), NoReply(state))[1])
+        stop(pid)
+        assert handled == list(range(200))
+
+    @pytest.mark.row("GS-48")
+    def test_a_server_cannot_stop_itself(self, server: Pid) -> None:
+        def stop_itself(caller: Any, state: Any) -> Reply:
+            with pytest.raises(CallError, match=r"cannot stop itself, return Stop\(reason, state\) instead"):
+                stop(process.self())
+            return Reply("survived", state)
+
+        assert call(server, stop_itself) == "survived"
+
+    @pytest.mark.row("GS-49", "PL-10")
+    def test_one_that_is_too_slow_raises_and_the_server_is_not_killed(self) -> None:
+        entered, leave = threading.Event(), threading.Event()
+
+        class Slow(Echo):
+            def terminate(self, reason: Any, state: Any) -> None:
+                entered.set()
+                leave.wait(5)
+
+        pid = Slow.start()
+        ref = process.monitor(pid)
+        with pytest.raises(CallTimeout, match="did not stop within 20 milliseconds"):
+            stop(pid, timeout=20)
+        assert entered.wait(5)
+        assert process.is_alive(pid)
+        leave.set()
+        assert process.receive(timeout=DEADLINE) == Down(ref, pid, "normal")
+
+    @pytest.mark.row("PL-10")
+    def test_a_server_that_ends_for_another_reason_raises_that(self) -> None:
+        error = ValueError("in terminate")
+
+        class Failing(Echo):
+            def terminate(self, reason: Any, state: Any) -> None:
+                raise error
+
+        with pytest.raises(ServerExit) as caught:
+            stop(Failing.start())
+        assert caught.value.reason is caught.value.__cause__ is error
+
+    def test_a_linked_caller_that_traps_gets_the_exit_as_well(self) -> None:
+        pid = Echo.start_link()
+        stop(pid, "shutdown")
+        assert process.receive(timeout=DEADLINE) == Exit(pid, "shutdown")

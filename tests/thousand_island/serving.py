@@ -1,0 +1,217 @@
+"""What the tests of the server share: servers that end with the test, clients, and telemetry that is waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import blinker
+
+import thousand_island
+from supervision import NoProcess, Pid, ServerExit, Supervisor, process
+from thousand_island import Continue, Handler, connection_pids
+from thousand_island.events import EVENTS
+
+# Milliseconds and seconds after which whatever a test waits for counts as never coming.
+DEADLINE = 10_000
+SECONDS = DEADLINE / 1000
+
+# Milliseconds that the connections which a test leaves behind get to end by themselves.
+PATIENCE = 1_000
+
+# Seconds that a client listens to be sure that nothing comes.
+SHORT = 0.05
+
+
+Event = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+class Echo(Handler):
+    """Sends back what it gets."""
+
+    def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+        socket.send(data)
+        return Continue(state)
+
+
+class Telling(Handler):
+    """Tells the process in its ``handler_options`` of every last callback: ``(name, socket open, argument)``."""
+
+    def handle_close(self, socket: Any, state: Any) -> None:
+        process.send(state, ("handle_close", is_open(socket), None))
+
+    def handle_error(self, reason: Any, socket: Any, state: Any) -> None:
+        process.send(state, ("handle_error", is_open(socket), reason))
+
+    def handle_shutdown(self, socket: Any, state: Any) -> None:
+        process.send(state, ("handle_shutdown", is_open(socket), None))
+
+    def handle_timeout(self, socket: Any, state: Any) -> None:
+        process.send(state, ("handle_timeout", is_open(socket), None))
+
+
+def is_open(handle: Any) -> bool:
+    """Whether something can be done with a connection of the server's side."""
+    try:
+        handle.getopts(["nodelay"])
+    except OSError:
+        return False
+    return True
+
+
+@dataclass
+class Server:
+    """A server under test."""
+
+    pid: Pid
+    address: tuple[str, int]
+
+    def connect(self) -> socket.socket:
+        """Return a client's end of a new connection; every operation of it has a deadline."""
+        client = socket.create_connection(self.address, timeout=SECONDS)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return client
+
+    def connections(self) -> list[Pid]:
+        """The processes of the connections."""
+        return connection_pids(self.pid)
+
+    def only_connection(self) -> Pid:
+        """The process of the one connection that there is."""
+        (pid,) = self.connections()
+        return pid
+
+
+@contextlib.contextmanager
+def serve(handler: Any, **options: Any) -> Iterator[Server]:
+    """Start a server with one acceptor on a free port, and stop it at the end if it still runs."""
+    options = {"port": 0, "num_acceptors": 1, "transport_options": {"ip": "loopback"}} | options
+    pid = thousand_island.start_link(handler_module=handler, **options)
+    try:
+        yield Server(pid, thousand_island.listener_info(pid))
+    finally:
+        with contextlib.suppress(NoProcess, ServerExit):
+            thousand_island.stop(pid, PATIENCE)
+
+
+def exchange(client: socket.socket, data: bytes) -> bytes:
+    """Send ``data`` and return as many bytes of answer."""
+    client.sendall(data)
+    return receive_exactly(client, len(data))
+
+
+def receive_exactly(client: socket.socket, length: int) -> bytes:
+    """Return so many bytes, or less if the connection ends before."""
+    pieces: list[bytes] = []
+    missing = length
+    while missing and (piece := client.recv(min(missing, 1 << 20))):
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Wait for the end of the connection; False if data comes instead."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def is_silent(client: socket.socket) -> bool:
+    """Whether the connection stays open and nothing comes for a moment."""
+    client.settimeout(SHORT)
+    try:
+        client.recv(1)
+    except TimeoutError:
+        return True
+    finally:
+        client.settimeout(SECONDS)
+    return False
+
+
+def down(pid: Pid) -> Any:
+    """Wait for the end of a process and return its exit reason."""
+    return reason_of(process.monitor(pid))
+
+
+def reason_of(ref: Any) -> Any:
+    """Wait for a monitor that was set before and return the exit reason."""
+    return process.receive(lambda message: getattr(message, "ref", None) is ref, timeout=DEADLINE).reason
+
+
+def message(match: Any = tuple) -> Any:
+    """Return the next message to the test, a tuple if nothing else is said."""
+    return process.receive(match, timeout=DEADLINE)
+
+
+def children(supervisor: Any) -> dict[Any, Any]:
+    """The pids of a supervisor's children by their ids."""
+    return {child.id: child.pid for child in Supervisor.which_children(supervisor)}
+
+
+def tree(server: Pid) -> dict[str, Pid]:
+    """The processes of a server but its connections, by their place: ``"acceptor-1/connection_sup"``."""
+    places = dict(children(server))
+    for name, supervisor in children(places["acceptor_pool_supervisor"]).items():
+        places[name] = supervisor
+        places.update({f"{name}/{part}": pid for part, pid in children(supervisor).items()})
+    return places
+
+
+class Events:
+    """The telemetry of the servers of one handler, in the order in which it came."""
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+        self.changed = threading.Condition()  # guards the two below
+        self.arrived: list[Event] = []
+        self.taken: list[Event] = []
+
+    def receive(self, sender: Any, *, event: str, measurements: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Take an event."""
+        if metadata["handler"] is self.handler:
+            with self.changed:
+                self.arrived.append((event.removeprefix("thousand_island."), measurements, metadata))
+                self.changed.notify_all()
+
+    def wait(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Take the next event of that name; return its measurements and metadata."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self._next(name), SECONDS), f"no {name} among {self.arrived}"
+            event = self._next(name)
+            assert event is not None
+            self.taken.append(event)
+        return event[1], event[2]
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names of all events that have come so far, taken or not."""
+        with self.changed:
+            return [name for name, _, _ in self.arrived if name.startswith(prefix)]
+
+    def all(self, name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Measurements and metadata of all events of that name so far, taken or not."""
+        with self.changed:
+            return [(measurements, metadata) for event, measurements, metadata in self.arrived if event == name]
+
+    def _next(self, name: str) -> Event | None:
+        return next((event for event in self.arrived if event[0] == name and event not in self.taken), None)
+
+
+@contextlib.contextmanager
+def events_of(handler: Any) -> Iterator[Events]:
+    """Record the telemetry of the servers of a handler."""
+    events = Events(handler)
+    signals = [blinker.signal(event.full_name) for event in EVENTS]
+    receive: Callable[..., None] = events.receive
+    for signal in signals:
+        signal.connect(receive)
+    try:
+        yield events
+    finally:
+        for signal in signals:
+            signal.disconnect(receive)
