@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any, Final
@@ -29,8 +29,8 @@ logger: Final = logging.getLogger("supervision")
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_SIGNALLED: Final = "signalled"
-_ENDED: Final = "ended"
+# Rung when the tree has ended; no signal has this number.
+_ENDED: Final = 0
 
 
 def run(children: Any, *, name: Any = None, **flags: Any) -> int:
@@ -55,7 +55,7 @@ def run(children: Any, *, name: Any = None, **flags: Any) -> int:
     """
     checked = SupervisorFlags.of("supervision.run", children, {"strategy": "one_for_one", **flags})
     program = _Program(checked, None if name is None else names.check_name(name))
-    with _signals_to(program):
+    with contextlib.closing(program.bell), _signals_to(program.bell):
         master = ApplicationMaster.start(program)
         try:
             return _wait(program, master)
@@ -64,24 +64,51 @@ def run(children: Any, *, name: Any = None, **flags: Any) -> int:
             raise
 
 
-class _Program:
-    """What the thread in ``run``, the signal handlers, the master and the root know of each other.
+class _Bell:
+    """What the thread in ``run`` listens to: the numbers of signals, and ``_ENDED``.
 
-    ``events`` is all that the handlers touch: a SimpleQueue may be put to from a handler that interrupts its ``get``.
+    A socket, because the interpreter writes to it as soon as a signal comes, whichever thread gets it. To wait for a
+    lock or a queue instead would miss a signal that comes just before the wait begins.
     """
+
+    def __init__(self) -> None:
+        self.reader, self.writer = socket.socketpair()
+        self.writer.setblocking(False)  # as ``set_wakeup_fd`` wants it
+        # Guards the writer: a master that was killed may be about to ring while ``run`` closes it.
+        self.lock = threading.Lock()
+
+    def ring(self) -> None:
+        """Say that the tree has ended."""
+        with self.lock:
+            if self.writer.fileno() >= 0:
+                self.writer.send(bytes([_ENDED]))
+
+    def wait(self) -> bytes:
+        """Wait until something has been rung; returns all that has. Ends by nothing else."""
+        return self.reader.recv(1_024)
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        with self.lock:
+            self.writer.close()
+        self.reader.close()
+
+
+class _Program:
+    """What the thread in ``run``, the master and the root know of each other."""
 
     def __init__(self, flags: SupervisorFlags, name: Any) -> None:
         self.flags = flags
         self.name = name
-        self.events: queue.SimpleQueue[str] = queue.SimpleQueue()
-        # Written by the master and the root before the event ``_ENDED``, read after it.
+        self.bell = _Bell()
+        # Written by the master and the root before the bell rings, read after it.
         self.gave_up = False
         self.failure: str | None = None
 
     def ended(self, failure: str | None) -> None:
         """The tree is gone; as it should be if there is no ``failure``."""
         self.failure = failure
-        self.events.put(_ENDED)
+        self.bell.ring()
 
 
 class ApplicationMaster(Actor):
@@ -131,15 +158,18 @@ class RootSupervisor(Supervisor):
 
 
 @contextlib.contextmanager
-def _signals_to(program: _Program) -> Iterator[None]:
-    """Make the signals events of the program, if this is the thread that gets them."""
+def _signals_to(bell: _Bell) -> Iterator[None]:
+    """Have the signals ring the bell, if this is the thread that gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: program.events.put(_SIGNALLED)) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(bell.writer.fileno())
+    # The bell has rung before a handler runs, so there is nothing left to do for it.
+    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
     try:
         yield
     finally:
+        signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
@@ -147,19 +177,26 @@ def _signals_to(program: _Program) -> Iterator[None]:
 def _wait(program: _Program, master: Pid) -> int:
     """Wait for signals and for the end of the tree; returns the exit status.
 
-    The wait has no deadline. It ends by a signal or by the end of the tree, which the master tells in any case: nobody
-    kills it but this function, after which nothing more is waited for.
+    The wait has no deadline. It ends by a second signal, or by the end of the tree, which the master tells in any case:
+    nobody kills it but this function.
     """
     signals = 0
-    while program.events.get() == _SIGNALLED:
-        signals += 1
-        if signals == 1:
+    while True:
+        for rung in program.bell.wait():
+            if rung == _ENDED:
+                return _status(program)
+            if rung not in SIGNALS:  # one that has a handler of its own
+                continue
+            signals += 1
+            if signals > 1:
+                logger.warning("killing what is left of the tree")
+                _kill(master)
+                return 0
             logger.info("shutting down; a second signal kills what is left")
             cast(master, "shutdown")
-        else:
-            logger.warning("killing what is left of the tree")
-            _kill(master)
-            return 0
+
+
+def _status(program: _Program) -> int:
     if program.failure is None:
         return 0
     logger.error("%s", program.failure)

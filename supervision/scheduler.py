@@ -34,6 +34,10 @@ __all__ = ["Scheduler", "bury", "deliver", "notify", "scheduler"]
 # microseconds new readiness waits about a millisecond at most; each look is one system call.
 LOOK_EVERY: Final = 64
 
+# Seconds. epoll_wait(2) takes its timeout as an int of milliseconds, which is less than 25 days; a later timer is
+# looked at again after this one.
+LONGEST_POLL: Final = 2_000_000.0
+
 
 class Scheduler:
     """The run queue and the workers' loop. One per operating-system process (``scheduler``)."""
@@ -180,7 +184,7 @@ class Scheduler:
         timeout: float | None = 0
         if not (self.run_queue or self.found):
             deadline = self.timers.next_deadline()
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            timeout = None if deadline is None else min(max(0.0, deadline - time.monotonic()), LONGEST_POLL)
         ready = self.poller.wait(timeout)
         try:
             self.idle.remove(record)

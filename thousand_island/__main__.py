@@ -43,6 +43,7 @@ class _Program:
         attach_logger(self.command.log_level)
         status = supervision.run([ChildSpec("server", self.start, type="supervisor")])
         if self.failure is not None:
+            self.kept.buffer.clear()
             refuse(self.failure)
         return status
 
@@ -70,11 +71,12 @@ class _Program:
 
 def _cause(error: BaseException) -> str:
     """Why a start failed, without the way it came."""
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error, OSError):
         error = error.__cause__
-    if isinstance(error, OSError) and error.strerror is not None:
-        return f"the server cannot start: {error.strerror}"
-    return f"the server cannot start: {type(error).__name__}: {error}"
+    if not isinstance(error, OSError):
+        return f"the server cannot start: {type(error).__name__}: {error}"
+    file = "" if error.filename is None else f": {error.filename}"
+    return f"the server cannot start: {error.strerror or error}{file}"
 
 
 def _where(info: tuple[str, Any]) -> str:

@@ -15,10 +15,13 @@ from typing import Any, ClassVar, Final
 
 from supervision import process
 from supervision.actor import Actor
+from supervision.exits import is_quiet
 from supervision.foreign import this_process
-from supervision.process_table import Pid
+from supervision.process_table import Pid, Process
 from supervision.results import Ignore, NoReply, Ok, Stop
 from supervision.scheduler import deliver
+from supervision.server import Server
+from supervision.signals import own
 from supervision.threads import current, library_call
 from supervision.trampoline import run_exposed
 from thousand_island.admission import RETRY_START, Admission
@@ -77,6 +80,19 @@ class AcceptorContext:
     connection_sup: Pid | None = None
 
 
+class _AcceptorServer(Server):
+    """The loop of an acceptor: the one of an actor whose clients are closed even if it is killed."""
+
+    __slots__ = ()
+
+    def buried(self) -> None:
+        """Close the clients that have no process; no thread uses them any more."""
+        super().buried()
+        admission = getattr(self.actor, "admission", None)
+        if admission is not None:
+            admission.close()
+
+
 class Acceptor(Actor):
     """One acceptor. Its argument is the AcceptorContext; its state is None, what it knows are its attributes.
 
@@ -84,6 +100,7 @@ class Acceptor(Actor):
     """
 
     restart: ClassVar[Any] = "transient"
+    server_class: ClassVar[Any] = _AcceptorServer
 
     config: ServerConfig
     listener: Any
@@ -105,6 +122,7 @@ class Acceptor(Actor):
         self.span = listening.span.start_child_span("acceptor")
         self.admission = Admission(listening, context.connection_sup, this_process(), self.span)
         self.turned_away = False  # for want of room; then it is not in line
+        own(this_process(), self)
         return Ok(None, continue_with="accept")
 
     @library_call
@@ -131,9 +149,12 @@ class Acceptor(Actor):
 
     @library_call
     def terminate(self, reason: Any, state: None) -> None:
-        """End the span; clients that were waiting for room are closed."""
+        """Close the clients that were waiting for room."""
         self.admission.close()
-        error = {} if _is_orderly(reason) else {"error": reason_string(reason)}
+
+    def owner_died(self, process: Process, reason: Any) -> None:
+        """End the span, however this acceptor has ended."""
+        error = {} if is_quiet(reason) else {"error": reason_string(reason)}
         self.span.stop({"connections": self.admission.connections}, error)
 
     def _wait(self) -> None:
@@ -192,6 +213,3 @@ class Acceptor(Actor):
         if event.receivers:
             self.span.event(event, {} if error is None else {"error": reason_string(error)})
 
-
-def _is_orderly(reason: Any) -> bool:
-    return reason in ("normal", "shutdown") if isinstance(reason, str) else isinstance(reason, tuple)

@@ -15,15 +15,15 @@ from typing import Any, Final
 from supervision import process
 from supervision.child_spec import ChildSpec
 from supervision.dynamic_supervisor import DynamicSupervisor
-from supervision.errors import Killed, MaxChildren, NoProcess, ServerExit, StartError
+from supervision.errors import MaxChildren, NoProcess, ProcessExit, ServerExit, StartError
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver
 from supervision.signals import end, own
+from supervision.threads import library_call
 from thousand_island.connection import Ready
 from thousand_island.errors import reason_string
 from thousand_island.listening import Listening
-from thousand_island.server_config import ServerConfig
 from thousand_island.socket import Socket
 from thousand_island.telemetry import Span, signal_of
 
@@ -69,9 +69,12 @@ class Admission:
         self.connection_sup = connection_sup
         self.acceptor = acceptor
         self.span = span
-        self.spec = _connection_spec(self.config)
+        self.spec = ChildSpec(
+            id="connection", start=self._start_handler, restart="temporary", shutdown=self.config.shutdown_timeout
+        )  # one for all
         self.connections = 0
         self.waiting: _Client | None = None
+        self.starting: _Client | None = None  # the one whose handler is being started; None once that has the socket
         self.retries = 0
         self.held: deque[_Client] = deque()
         if self.limits is not None:
@@ -82,7 +85,7 @@ class Admission:
     def may_accept(self) -> bool:
         """Take a place for the client that is accepted next; False: the acceptor will be sent ROOM."""
         limits = self.limits
-        return limits is None or not limits.wait or limits.take(self.acceptor)
+        return limits is None or not limits.wait or limits.take(self.acceptor) is None
 
     def none_came(self) -> None:
         """Nothing was accepted: give the place back."""
@@ -98,12 +101,13 @@ class Admission:
             self._start(_Client(raw, start_time, None))
             return
         client = _Client(raw, start_time, self._address(raw))
-        if limits.take(self.acceptor, client.address):
+        limit = limits.take(self.acceptor, client.address)
+        if limit is None:
             self._start(client)
         elif limits.wait and len(self.held) < HELD_MOST:
             self.held.append(client)
         else:
-            self._close(client, {"error": "max_connections"})
+            self._close(client, {"error": limit})
 
     def use_room(self) -> None:
         """There is room: start those that were held back for want of it."""
@@ -113,7 +117,7 @@ class Admission:
             return
         for _ in range(len(self.held)):
             client = self.held.popleft()
-            if self.waiting is None and self.limits.take(self.acceptor, client.address):
+            if self.waiting is None and self.limits.take(self.acceptor, client.address) is None:
                 self._start(client)
             else:
                 self.held.append(client)
@@ -128,10 +132,15 @@ class Admission:
             self.use_room()
 
     def close(self) -> None:
-        """Close the clients that have no process."""
+        """Close the clients that have no process; again without effect."""
         clients = [*self.held] if self.waiting is None else [self.waiting, *self.held]
+        self.held.clear()
+        self.waiting = None
         for client in clients:
-            self.config.transport_module.close(client.raw)
+            try:
+                self.config.transport_module.close(client.raw)
+            except OSError:
+                pass  # it is gone already, and the others are to be closed too
 
     def _address(self, raw: Any) -> str | None:
         if self.config.max_connections_per_ip == INFINITY:
@@ -143,29 +152,48 @@ class Admission:
         return None if host == "local" and not isinstance(port, int) else host
 
     def _start(self, client: _Client) -> None:
+        self.starting = client
         try:
             pid = DynamicSupervisor.start_child(self.connection_sup, self.spec)
         except MaxChildren:
             self._no_room(client)
         except StartError as error:
             self._close(client, {"error": reason_string(error.reason)})
-        except (Killed, NoProcess, ServerExit):  # this acceptor has to end, and nobody else knows of the client
-            self.config.transport_module.close(client.raw)
-            raise
+        except (NoProcess, ServerExit):  # this acceptor will be restarted together with that supervisor
+            if self.starting is not None:
+                self.config.transport_module.close(client.raw)
+            raise ProcessExit(("shutdown", "noproc")) from None
         else:
             if pid is None:
                 self._close(client, {"error": "ignore"})
             else:
-                self._hand_over(client, pid._process)
+                self.retries = 0
+                self.connections += 1
 
+    def _start_handler(self) -> Any:
+        """Start the handler of ``starting`` and give it the socket.
+
+        The supervisor of the connections does both, in one go: if the acceptor is killed meanwhile, there is no handler
+        that waits for a socket for ever.
+        """
+        config = self.config
+        pid = config.handler_module.start_link((config.handler_options, config.genserver_options))
+        if isinstance(pid, Pid) and self.starting is not None:
+            try:
+                self._hand_over(self.starting, pid._process)
+            except BaseException:
+                end(pid._process, "killed")
+                raise
+            self.starting = None
+        return pid
+
+    @library_call
     def _hand_over(self, client: _Client, connection: Process) -> None:
-        self.retries = 0
         self.live.add(connection)
         if self.limits is not None and not self.limits.hand_over(self.acceptor, connection):
             end(connection, "killed")  # so is the acceptor, and the place was its
             self.config.transport_module.close(client.raw)
             return
-        self.connections += 1
         transport = self.config.transport_module
         transport.controlling_process(client.raw, connection.pid)
         socket = Socket(transport, client.raw, self.config, connection)
@@ -191,13 +219,3 @@ class Admission:
         if _SPAWN_ERROR.receivers:
             self.span.event(_SPAWN_ERROR, measurements)
 
-
-def _connection_spec(config: ServerConfig) -> ChildSpec:
-    """How each connection's process is started. One spec serves them all."""
-    return ChildSpec(
-        id="connection",
-        start=config.handler_module.start_link,
-        args=((config.handler_options, config.genserver_options),),
-        restart="temporary",
-        shutdown=config.shutdown_timeout,
-    )

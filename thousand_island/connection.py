@@ -75,11 +75,12 @@ class Connection(Server):
     callback runs, and ``idle_deadline`` is its deadline.
     """
 
-    __slots__ = ("drain", "handshake", "idle_deadline", "ordered", "puts_off", "reader", "socket", "source")
+    __slots__ = ("drain", "handler", "handshake", "idle_deadline", "ordered", "puts_off", "reader", "socket", "source")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
         actor.pid = process.pid
+        self.handler = actor  # the same object as ``actor``, under the type that has ``handle_data``
         process.trap_exit = True
         self.socket: Socket | None = None
         self.reader: Any = None
@@ -202,7 +203,7 @@ class Connection(Server):
             if process.dead:
                 raise Killed
             try:
-                result = self.actor.handle_data(data, socket, self.state[1])
+                result = self.handler.handle_data(data, socket, self.state[1])
             finally:
                 record.exposed = None
                 if process.dead:

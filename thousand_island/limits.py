@@ -7,14 +7,16 @@ no place is told when there is one; nobody asks twice in vain. Knows nothing of 
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.scheduler import deliver
 from supervision.signals import own
 
-__all__ = ["ROOM", "Limits"]
+__all__ = ["ROOM", "Limit", "Limits"]
+
+Limit: TypeAlias = Literal["max_connections", "max_connections_per_ip"]
 
 
 class _Room:
@@ -59,25 +61,26 @@ class Limits:
         if not own(acceptor, self):
             self.owner_died(acceptor, None)
 
-    def take(self, acceptor: Process, address: Any = None) -> bool:
+    def take(self, acceptor: Process, address: Any = None) -> Limit | None:
         """Take a place; for ``address``, if that is known. The place that the acceptor has may get an address so.
 
         Returns:
-            False: there is none, and the acceptor has none either now. If clients wait, it will be sent ROOM.
+            The limit that leaves none; the acceptor has none then, and if clients wait, it will be sent ROOM. None: it
+            has got one.
         """
         with self.lock:
             if acceptor not in self.holders and len(self.holders) >= self.most:
                 if self.wait:
                     self.queue[acceptor] = None
-                return False
+                return "max_connections"
             if self.by_address.get(address, 0) < self.most_per_address:
                 self._count(acceptor, address)
-                return True
+                return None
             if self.wait:
                 self.queues.setdefault(address, {})[acceptor] = None
             woken = self._remove(acceptor)
         _tell(woken)
-        return False
+        return "max_connections_per_ip"
 
     def hand_over(self, acceptor: Process, process: Process) -> bool:
         """Give the acceptor's place to the connection's process; False if the acceptor has died and has none."""

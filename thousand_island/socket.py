@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -406,6 +407,7 @@ class Socket:
 
 
 @functools.lru_cache(maxsize=64)  # asked for every connection, of the few transports that a program has
+@functools.lru_cache(maxsize=64)  # asked for each connection, and there are few transports
 def _takes_timeout(handshake: Any) -> bool:
     """Whether a transport's ``handshake`` takes a timeout, which older ones do not."""
     try:

@@ -40,6 +40,7 @@ def started(task: Task[Any]) -> Pid:
 
 
 def wait_for_end(task: Task[Any]) -> None:
+    """Wait until a task that has given its value has ended too."""
     down_of(process.monitor(started(task)))
 
 
@@ -48,6 +49,18 @@ def let_finish(task: Task[Any]) -> Any:
     ref = process.monitor(started(task))
     process.send(started(task), "stop")
     return down_of(ref)
+
+
+def ended(fn: Callable[..., Any], *args: Any) -> Task[Any]:
+    """A task that ran ``fn`` and has ended; what became of it is in the caller's mailbox."""
+
+    def body() -> Any:
+        idle()
+        return fn(*args)
+
+    task = Task.async_(body)
+    let_finish(task)  # its monitor is younger than that of the task, and so fires later
+    return task
 
 
 def links_of(pid: Pid) -> tuple[Pid, ...]:

@@ -25,6 +25,9 @@ from supervision import (
     TaskSupervisor,
     process,
 )
+from supervision.process_table import Process
+from supervision.scheduler import scheduler
+from supervision.task_stream import _Run
 from tests.supervision.tasks import (
     DEADLINE,
     assert_no_mail,
@@ -162,6 +165,21 @@ class TestResults:
         assert [value for _, value in stream(range(2_000), str, max_concurrency=16)] == list(map(str, range(2_000)))
         assert_no_mail()
 
+    def test_an_outcome_that_comes_right_before_the_wait_is_not_missed(
+        self, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wait = _Run._await_arrival
+
+        def finish_first(run: _Run, consumer: Process) -> None:
+            for pid in tasks_of(process.self()):
+                ref = process.monitor(pid)
+                process.send(pid, "stop")
+                down_of(ref)
+            wait(run, consumer)
+
+        monkeypatch.setattr(_Run, "_await_arrival", finish_first)
+        assert list(stream(["idle"], idle_if)) == [("ok", "idle")]
+
 
 class TestLaziness:
     def test_nothing_runs_before_a_result_is_asked_for(self, stream: Stream) -> None:
@@ -215,6 +233,13 @@ class TestLaziness:
 
 
 class TestEnd:
+    def test_nothing_of_a_finished_task_is_kept(self, stream: Stream) -> None:
+        me = process.self()._process
+        before = dict(me.owned or {}), len(scheduler.timers)
+        list(stream(range(100), int))
+        assert dict(me.owned or {}) == before[0]
+        assert len(scheduler.timers) <= before[1]
+
     @pytest.mark.row("TK-29", "TS-10")
     @pytest.mark.parametrize("trapping", [True, False])
     def test_a_closed_stream_ends_its_tasks_and_leaves_nothing(self, stream: Stream, trapping: bool) -> None:
@@ -285,6 +310,11 @@ class TestEnd:
         process.exit(consumer, reason)
         for ref in refs:
             down_of(ref)
+
+    def test_a_stream_that_was_closed_before_it_began_is_over(self, stream: Stream) -> None:
+        results = stream([1], int)
+        results.close()
+        assert list(results) == []
 
     @pytest.mark.row("TK-35")
     def test_the_source_is_closed_once(self, stream: Stream) -> None:

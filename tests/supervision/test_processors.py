@@ -201,6 +201,7 @@ class TestBlockedPlaces:
         pids = [process.spawn(query_the_database) for _ in range(3)] + [process.spawn(read_a_file)]
         for _ in pids:
             assert entered.acquire(timeout=PATIENCE)
+        assert eventually(lambda: len(processors.blocked_places().splitlines()) == 2)
         first, second = processors.blocked_places().splitlines()
         assert first.startswith("  3 times ")
         assert "query_the_database" in first

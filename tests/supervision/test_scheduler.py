@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ import supervision
 from supervision import INFINITY, Actor, NoReply, Ok, Pid, Reply, calls, process, readiness
 from supervision.messages import Down
 from supervision.poller import Source
-from supervision.threads import current
+from supervision.process_table import Process
+from supervision.server import Server
+from supervision.threads import ThreadRecord, current
 from tests.programs import output_of
 from tests.supervision.storms import PAUSING
 
@@ -261,6 +265,59 @@ class Echo(Actor):
         return Reply(request, state)
 
 
+class ReaderServer(Server):
+    """Takes the readiness of the actor's source, which comes without a message while the actor has nothing to do."""
+
+    __slots__ = ()
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        process.mailbox.append("readable")
+        self.step(process, record)
+
+
+class Reader(Actor):
+    """Owns a socket, and is told when there is something to read."""
+
+    server_class = ReaderServer
+
+    def init(self, ours: socket.socket) -> Ok:
+        source = Source(ours.fileno(), process.self()._process)
+        source.armed = True
+        readiness.watch(source)
+        return Ok((ours, source))
+
+    def handle_info(self, message: Any, state: Any) -> NoReply:
+        ours, source = state
+        if message is source:
+            source.posted.release()
+        ours.recv(10)
+        self.readable()
+        return NoReply(state)
+
+    def readable(self) -> None:
+        raise NotImplementedError
+
+    def terminate(self, reason: Any, state: Any) -> None:
+        readiness.forget(state[1])
+
+
+@contextlib.contextmanager
+def readers(kind: type[Reader], count: int) -> Iterator[list[socket.socket]]:
+    """So many readers; gives the other ends of their sockets."""
+    pairs = [socket.socketpair() for _ in range(count)]
+    for ours, _ in pairs:
+        ours.setblocking(False)
+    pids = [kind.start_link(ours) for ours, _ in pairs]
+    try:
+        yield [theirs for _, theirs in pairs]
+        for pid in pids:
+            supervision.stop(pid)
+    finally:
+        for pair in pairs:
+            for end_ in pair:
+                end_.close()
+
+
 class TestBlockingCallback:
     def test_it_does_not_hold_up_the_others(self) -> None:
         entered, leave = threading.Semaphore(0), threading.Event()
@@ -306,42 +363,22 @@ leave.set()
     def test_what_was_found_ready_together_with_the_blocking_one_is_not_held_up(self) -> None:
         blocked, leave, served = threading.Lock(), threading.Event(), threading.Semaphore(0)
 
-        class Reader(Actor):
-            def init(self, ours: socket.socket) -> Ok:
-                source = Source(ours.fileno(), process.self()._process)
-                readiness.watch(source)
-                return Ok((ours, source))
-
-            def handle_info(self, message: Any, state: Any) -> NoReply:
-                ours, source = state
-                source.posted.release()
-                ours.recv(10)
+        class Blocking(Reader):
+            def readable(self) -> None:
                 if blocked.acquire(blocking=False):
                     assert leave.wait(PATIENCE)
                 served.release()
-                return NoReply(state)
 
-            def terminate(self, reason: Any, state: Any) -> None:
-                readiness.forget(state[1])
-
-        pairs = [socket.socketpair() for _ in range(10)]
-        for ours, _ in pairs:
-            ours.setblocking(False)
-        readers = [Reader.start_link(ours) for ours, _ in pairs]
-        hog, go = threading.Event(), threading.Event()
-        process.spawn(lambda: (hog.set(), [None for _ in range(1_000_000) if go.is_set()]))
-        assert hog.wait(PATIENCE)  # so that all of them are ready before anybody looks
-        for _, theirs in pairs:
-            theirs.send(b"x")
-        for _ in range(len(pairs) - 1):
-            assert served.acquire(timeout=PATIENCE / 2), "held up by the one that blocks"
-        leave.set()
-        assert served.acquire(timeout=PATIENCE)
-        for reader in readers:
-            supervision.stop(reader)
-        for ours, theirs in pairs:
-            ours.close()
-            theirs.close()
+        with readers(Blocking, 10) as theirs:
+            for _ in range(50):
+                for one in theirs:
+                    one.send(b"x")
+                for _ in theirs[1:]:
+                    assert served.acquire(timeout=PATIENCE / 2), "held up by the one that blocks"
+                leave.set()
+                assert served.acquire(timeout=PATIENCE)
+                leave.clear()
+                blocked.release()
 
 
 class TestMaxThreads:
@@ -442,7 +479,6 @@ class TestDirectHandOff:
                     process.send(callee, "mail")
                 return Reply(supervision.call(callee, "depth", INFINITY), state)
 
-        supervision.configure(processors=1)
         callee, caller = Callee.start_link(), Caller.start_link()
         assert supervision.call(caller, (callee, 0)) == 1
         assert supervision.call(caller, (callee, calls.MOST_MAIL + 1)) == 0

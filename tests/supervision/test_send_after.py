@@ -64,13 +64,13 @@ class TestReadAndCancel:
     @pytest.mark.row("TM-07")
     def test_each_timer_is_either_cancelled_or_heard(self) -> None:
         timers = {number: process.send_after(process.self(), number, number % 200) for number in range(400)}
-        process.sleep(10)
+        heard = [process.receive(timeout=DEADLINE) for _ in range(20)]
         cancelled = {number for number, timer in timers.items() if process.cancel_timer(timer) is not None}
-        heard = [process.receive(timeout=DEADLINE) for _ in range(400 - len(cancelled))]
+        heard += [process.receive(timeout=DEADLINE) for _ in range(400 - len(cancelled) - len(heard))]
         assert nothing_more()
         assert cancelled.isdisjoint(heard)
         assert cancelled | set(heard) == set(timers)
-        assert 0 < len(cancelled) < 400
+        assert cancelled
 
 
 class TestFiring:
@@ -105,7 +105,7 @@ class TestFiring:
 
     @pytest.mark.row("TM-08")
     def test_a_name_is_looked_up_when_the_timer_fires(self) -> None:
-        process.send_after("named later", "found", 10)
+        process.send_after("named later", "found", 300)
         process.register("named later", process.self())
         assert process.receive(timeout=DEADLINE) == "found"
         process.unregister("named later")
@@ -145,12 +145,13 @@ class TestArguments:
     @pytest.mark.parametrize("milliseconds", [2**31, 2**33, 2**40])
     def test_a_long_time_is_taken_and_stops_nobody(self, milliseconds: int) -> None:
         timer = process.send_after(process.self(), "in some months", milliseconds)
+        process.sleep(20)  # meanwhile a worker waits for nothing but that
         for _ in range(3):
             process.send_after(process.self(), "soon", 5)
             assert process.receive(timeout=DEADLINE) == "soon"
         left = process.cancel_timer(timer)
         assert left is not None
-        assert milliseconds - 10_000 < left <= milliseconds - 15
+        assert milliseconds - 10_000 < left <= milliseconds - 35
 
     @pytest.mark.parametrize("dest", [1, None, ("via", "x"), object()])
     def test_what_is_no_destination_is_refused(self, dest: Any) -> None:

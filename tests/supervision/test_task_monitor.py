@@ -26,7 +26,7 @@ from supervision.process_table import Process
 from supervision.task_monitor import Outcome, TaskMonitor
 from supervision.task_process import TaskStart, start_unlinked
 from supervision.waits import wait_for
-from tests.supervision.tasks import DEADLINE, assert_no_mail, leave, let_finish, wait_for_end
+from tests.supervision.tasks import DEADLINE, assert_no_mail, ended, leave, let_finish
 
 # Enough for each way of the handover to be met hundreds of times, within a second or two.
 TASKS = 300
@@ -171,8 +171,7 @@ class TestHandover:
     def test_an_outcome_that_comes_as_its_task_is_given_up_leaves_nothing(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        failed, task = Task.async_(leave, "shutdown"), Task.async_(idle)
-        wait_for_end(failed)
+        failed, task = ended(leave, "shutdown"), Task.async_(idle)
         finish_beside(monkeypatch, "is_spent", task, before=False)
         with pytest.raises(TaskExit):
             Task.await_many([failed, task])

@@ -19,11 +19,11 @@ from supervision import (
 from tests.supervision.tasks import (
     DEADLINE,
     assert_no_mail,
+    ended,
     idle,
     leave,
     let_finish,
     started,
-    wait_for_end,
 )
 
 
@@ -31,8 +31,7 @@ class TestAwaitMany:
     @pytest.mark.row("TK-14")
     def test_values_come_in_the_order_of_the_tasks(self) -> None:
         waiting = Task.async_(idle)
-        done = [Task.async_(int, "1"), Task.async_(int, "2")]
-        wait_for_end(done[1])
+        done = [Task.async_(int, "1"), ended(int, "2")]
         process.send(started(waiting), "stop")
         assert Task.await_many([waiting, *done]) == [None, 1, 2]
         assert_no_mail()
@@ -40,6 +39,12 @@ class TestAwaitMany:
     @pytest.mark.row("TK-14")
     def test_no_tasks_have_no_values(self) -> None:
         assert Task.await_many([], 0) == []
+
+    def test_what_is_no_task_is_refused(self) -> None:
+        task = Task.completed(1)
+        with pytest.raises(BadType, match="expected a Task"):
+            Task.await_many([task, "task"])  # type: ignore[list-item]
+        assert task.await_() == 1
 
     def test_a_task_that_is_there_twice_gives_its_value_twice(self) -> None:
         task = Task.async_(int)
@@ -66,8 +71,7 @@ class TestAwaitMany:
 
     @pytest.mark.row("TK-16")
     def test_an_exit_that_was_a_message_ends_the_wait_at_once(self) -> None:
-        failed, waiting = Task.async_(leave, "boom"), Task.async_(idle)
-        wait_for_end(failed)
+        failed, waiting = ended(leave, "boom"), Task.async_(idle)
         with pytest.raises(TaskExit):
             Task.await_many([waiting, failed], INFINITY)
         let_finish(waiting)
@@ -104,9 +108,7 @@ class TestYield:
 class TestYieldMany:
     @pytest.mark.row("TK-18")
     def test_outcomes_come_in_the_order_of_the_tasks(self) -> None:
-        slow, quick, failed = Task.async_(idle), Task.async_(int), Task.async_(leave, "normal")
-        wait_for_end(quick)
-        wait_for_end(failed)
+        slow, quick, failed = Task.async_(idle), ended(int), ended(leave, "normal")
         outcomes = Task.yield_many([slow, quick, failed], 0)
         assert outcomes == [(slow, None), (quick, ("ok", 0)), (failed, ("exit", "normal"))]
         process.send(started(slow), "stop")

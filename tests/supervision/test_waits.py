@@ -239,16 +239,24 @@ class TestCtrlC:
 
     def test_at_the_very_moment_of_an_answer_it_leaves_nothing_stuck(self) -> None:
         """The interruption may hit while the thread is being woken; later waits must work all the same."""
-        pid = Silent.start_link()
-        outcomes = set()
+        pid, me, armed, outcomes = Silent.start_link(), this_process(), list[bool](), set[str]()
+
+        def interrupt(*_: object) -> None:
+            if armed and me.wait is not None:
+                armed.clear()
+                raise KeyboardInterrupt
+            if armed:
+                signal.setitimer(signal.ITIMER_REAL, 0.0001)
+
+        signal.signal(signal.SIGALRM, interrupt)
         for number in range(200):
             try:
+                armed.append(True)
                 signal.setitimer(signal.ITIMER_REAL, 0.001 + number % 50 * 0.0001)
                 outcomes.add(supervision.call(pid, "answer in 2 ms", 20_000))
+                armed.clear()
             except KeyboardInterrupt:
                 outcomes.add("interrupted")
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
         assert outcomes == {"answer", "interrupted"}
         assert supervision.call(pid, "ping") == "ping"
         end(pid)

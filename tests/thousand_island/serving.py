@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ import blinker
 
 import thousand_island
 from supervision import NoProcess, Pid, ServerExit, Supervisor, process
+from tests.programs import ROOT
 from thousand_island import Continue, Handler, connection_pids
 from thousand_island.events import EVENTS
 
@@ -79,6 +83,12 @@ class Server:
     def connections(self) -> list[Pid]:
         """The processes of the connections."""
         return connection_pids(self.pid)
+
+    def settle(self) -> None:
+        """Wait until the supervisors have handled the ends of the connections that are dead; reports are written then."""
+        for name, pid in tree(self.pid).items():
+            if name.endswith("/connection_sup"):
+                Supervisor.which_children(pid)
 
     def only_connection(self) -> Pid:
         """The process of the one connection that there is."""
@@ -161,6 +171,21 @@ def tree(server: Pid) -> dict[str, Pid]:
         places[name] = supervisor
         places.update({f"{name}/{part}": pid for part, pid in children(supervisor).items()})
     return places
+
+
+@contextlib.contextmanager
+def interpreter(program: str) -> Iterator[Any]:
+    """Run a program of its own beside the test, which talks to its ``stdin`` and ``stdout``; it must end well."""
+    command = [sys.executable, "-c", program]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as running:  # type: ignore[call-overload]
+        try:
+            yield running
+            assert running.communicate(timeout=SECONDS) == ("", "")
+            assert running.returncode == 0
+        finally:
+            running.kill()
 
 
 class Events:

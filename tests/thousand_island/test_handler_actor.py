@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 
 from supervision import (
-    UNSET,
-    Actor,
     Exit,
     Ignore,
     NoReply,
@@ -85,6 +83,7 @@ class Peer:
     """A connection of a Messenger."""
 
     def __init__(self, server: Server) -> None:
+        self.server = server
         self.client = server.connect()
         self.pid = message()[1]
 
@@ -218,9 +217,12 @@ class TestState:
     def test_a_state_of_the_wrong_shape_fails_with_a_text_that_says_so(
         self, peer: Peer, wrong: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
+        ref = process.monitor(peer.pid)
         process.send(peer.pid, lambda state: NoReply(wrong(state)))
         assert is_closed(peer.client)
-        assert "doesn't match the expected" in str(message()[2])
+        assert "doesn't match the expected" in str(message(lambda m: m[0] == "handle_error")[2])
+        reason_of(ref)
+        peer.server.settle()
         assert "(socket, state)" in caplog.text
 
     @pytest.mark.row("TIH-02")
@@ -348,8 +350,3 @@ class TestTerminate:
             assert message() == ("handle_close", True, None)
             assert message() == ("terminate", ("shutdown", "local_closed"))
             assert is_closed(client)
-
-
-def test_a_handler_is_an_actor() -> None:
-    assert issubclass(Handler, Actor)
-    assert repr(UNSET) == "UNSET"

@@ -15,7 +15,7 @@ from thousand_island.errors import BadOption
 from thousand_island.options import Check, a_dict, check_names, check_values
 from thousand_island.transports.listen_address import ListenAddress, listen_address
 
-__all__ = ["OPTION_NAMES", "ListenOptions"]
+__all__ = ["OPTION_NAMES", "ListenOptions", "linger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ def _refuse_fixed(options: Mapping[str, Any]) -> None:
             raise BadOption(f"{name} cannot be set in transport_options: {why}")
 
 
-def _linger(name: str, value: Any) -> tuple[bool, int]:
+def linger(name: str, value: Any) -> tuple[bool, int]:
+    """Refuse what is no pair of a bool and a whole number of seconds."""
     match value:
         case (bool(enabled), int(seconds)) if not isinstance(seconds, bool) and seconds >= 0:
             return enabled, seconds
@@ -114,7 +115,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "inet6": arguments.boolean,
     "backlog": _backlog,
     "nodelay": arguments.boolean,
-    "linger": _linger,
+    "linger": linger,
     "send_timeout": arguments.milliseconds,
     "send_timeout_close": arguments.boolean,
     "reuseaddr": arguments.boolean,

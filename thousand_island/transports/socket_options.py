@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from supervision import arguments
 from thousand_island.errors import BadOption, UnknownOption
 from thousand_island.options import check_values
+from thousand_island.transports.listen_options import linger
 
 if TYPE_CHECKING:
     from thousand_island.transports.stream import Stream
@@ -31,7 +32,7 @@ if hasattr(socket, "SO_REUSEPORT"):
 _OWN: Final[dict[str, Callable[[str, Any], Any]]] = {
     "send_timeout": arguments.milliseconds,
     "send_timeout_close": arguments.boolean,
-    "linger": lambda name, value: value,
+    "linger": linger,
     "buffer": lambda name, value: None if value is None else arguments.count(name, value, minimum=1),
 }
 

@@ -229,7 +229,6 @@ class Stream:
 
     def _send_rest(self, pieces: Pieces) -> None:
         deadline = self._deadline(self.options.send_timeout)
-        self.send_cnt += 1
         while pieces:
             try:
                 sent = self._send_some(pieces, deadline)
@@ -237,6 +236,7 @@ class Stream:
                 raise self._give_up_sending(pieces) from None
             self.send_oct += sent
             pieces.advance(sent)
+        self.send_cnt += 1
 
     def _send_some(self, pieces: Pieces, deadline: float | None) -> int:
         head = pieces.head()

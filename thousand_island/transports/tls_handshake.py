@@ -77,7 +77,7 @@ class HandshakingStream(Stream):
     Attributes:
         context: what the handshake goes by; None once it is under way.
         tls: the TLS layer; None before the handshake.
-        established: whether the handshake is done.
+        established: whether the handshake is done and the connection open.
         unsent: encrypted bytes that the socket did not take yet.
         failure: what the TLS layer found behind data that had to be delivered first.
     """
@@ -236,5 +236,5 @@ class HandshakingStream(Stream):
             pass  # it goes with what is sent next, or that meets the error
 
     def _check_usable(self) -> None:
-        if self.closed or not self.established:
+        if not self.established:
             raise SocketClosed("the connection is closed, or its handshake not done")

@@ -36,7 +36,8 @@ class TLSStream(HandshakingStream):
 
     def recv_now(self) -> bytes:
         """Return what is there; as ``Stream.recv_now``."""
-        self._check_usable()
+        if not self.established:
+            self._check_usable()
         if self.buffered:
             return self.recv_some(0)
         try:
@@ -45,16 +46,14 @@ class TLSStream(HandshakingStream):
             raise SocketTimeout("nothing to read") from None
 
     def _read(self, size: int) -> bytes:
-        failure, self.failure = self.failure, None
-        if failure is not None:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
             raise failure
         data = self._decrypt(size)
         if self.look_again and len(data) < size:
             data = self._decrypt_more(data, size)
         self.recv_oct += len(data)
         self.recv_cnt += 1
-        if self.source.ended or self.failure is not None or len(data) == size:
-            self.look_again = True
         return data
 
     def _decrypt_more(self, data: bytes, size: int) -> bytes:
@@ -72,6 +71,7 @@ class TLSStream(HandshakingStream):
             pass
         except (SocketClosed, OSError) as error:
             self.failure = error
+            self.look_again = True
         return b"".join(pieces)
 
     def _decrypt(self, size: int) -> bytes:
@@ -114,17 +114,23 @@ class TLSStream(HandshakingStream):
                 block that was under way: it goes out before whatever is sent next.
         """
         self._check_usable()
-        if type(data) is bytes and 0 < len(data) <= RECORD_SIZE and not self.unsent:
-            self._encrypt(data)
-            try:
-                self._flush()
-            except BlockingIOError:
-                self._send_pieces(Pieces([]), data)
-                return
+        if type(data) is not bytes or not data or len(data) > RECORD_SIZE or self.unsent:
+            self._send_pieces(Pieces.of(data), b"")
+            return
+        self._encrypt(data)
+        # ``_flush`` written out: this is on the path of every request.
+        encrypted = self.unsent = self.outgoing.read()
+        try:
+            sent = self.sock.send(encrypted)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(encrypted):
+            self.unsent = b""
             self.send_oct += len(data)
             self.send_cnt += 1
-            return
-        self._send_pieces(Pieces.of(data), b"")
+        else:
+            self.unsent = memoryview(encrypted)[sent:]
+            self._send_pieces(Pieces([]), data)
 
     def _send_pieces(self, pieces: Pieces, block: bytes | memoryview) -> None:
         """Send ``block``, which is encrypted already, and then ``pieces``."""
@@ -216,6 +222,7 @@ class TLSStream(HandshakingStream):
     def _give_back(self) -> None:
         if self.established:
             self._say_goodbye()  # if the system takes that at once
+        self.established = False
         super()._give_back()
 
     def _say_goodbye(self) -> None:

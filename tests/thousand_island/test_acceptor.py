@@ -1,0 +1,255 @@
+"""What an acceptor does about the errors of accept(2) and of starting a handler."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import pytest
+
+from supervision import Ignore, Ok, Stop, process
+from tests.thousand_island.serving import (
+    DEADLINE,
+    Echo,
+    down,
+    events_of,
+    exchange,
+    is_closed,
+    reason_of,
+    serve,
+    tree,
+)
+from tests.thousand_island.transports import Flaky, oserror
+from thousand_island import stop
+
+EXHAUSTED = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM]
+NETWORK = [
+    *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.EPROTO),
+    *(errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT, errno.EPERM, errno.ECONNRESET),
+]
+
+
+@pytest.fixture
+def flaky() -> Flaky:
+    return Flaky()
+
+
+class TestAcceptErrors:
+    @pytest.mark.row("TIA-01", "TIA-03")
+    @pytest.mark.parametrize(
+        "numbers",
+        [
+            [errno.EMFILE, errno.ENFILE, errno.EMFILE, errno.ENFILE, errno.EMFILE],
+            [*NETWORK, errno.EINVAL, errno.ECONNABORTED],
+        ],
+        ids=["exhausted", "network"],
+    )
+    def test_they_take_neither_the_acceptor_nor_live_connections_down(self, flaky: Flaky, numbers: list[int]) -> None:
+        with serve(Echo, transport_module=flaky) as server, server.connect() as first:
+            assert exchange(first, b"FIRST") == b"FIRST"
+            before = tree(server.pid)
+            flaky.fail("accept", *[oserror(number) for number in numbers])
+            with server.connect() as second:
+                assert exchange(first, b"STILL HERE") == b"STILL HERE"
+                assert exchange(second, b"HELLO") == b"HELLO"
+            assert flaky.is_used_up("accept")
+            with server.connect() as third:
+                assert exchange(third, b"LATE") == b"LATE"
+            assert tree(server.pid) == before
+
+    @pytest.mark.row("TIA-04")
+    @pytest.mark.parametrize(
+        ("number", "event"),
+        [
+            *((number, "emfile") for number in EXHAUSTED),
+            *((number, "accept_error") for number in NETWORK),
+            (errno.EINVAL, "einval"),
+            (errno.ECONNABORTED, "econnaborted"),
+        ],
+        ids=lambda value: errno.errorcode[value] if isinstance(value, int) else value,
+    )
+    def test_each_is_told_as_an_event_with_its_name(self, flaky: Flaky, number: int, event: str) -> None:
+        flaky.fail("accept", oserror(number))
+        with events_of(Echo) as events, serve(Echo, transport_module=flaky) as server, server.connect():
+            measurements, metadata = events.wait(f"acceptor.{event}")
+            assert isinstance(measurements.pop("monotonic_time"), int)
+            name = errno.errorcode[number].lower() if number != errno.EOPNOTSUPP else "eopnotsupp"
+            assert measurements == ({"error": name} if event in ("emfile", "accept_error") else {})
+            assert metadata.keys() == {"handler", "telemetry_span_context"}
+
+    @pytest.mark.row("TID-54")
+    def test_an_error_that_accept_does_not_list_ends_the_span_and_the_acceptor_is_restarted(
+        self, flaky: Flaky
+    ) -> None:
+        with (
+            events_of(Echo) as events,
+            serve(Echo, transport_module=flaky) as server,
+            server.connect() as first,
+        ):
+            assert exchange(first, b"first") == b"first"
+            before = tree(server.pid)
+            ref = process.monitor(before["acceptor-1/acceptor"])
+            flaky.fail("accept", oserror(errno.EBADF))
+            with server.connect() as second:
+                assert isinstance(reason_of(ref), OSError)
+                measurements, metadata = events.wait("acceptor.stop")
+                assert (measurements["connections"], metadata["error"]) == (1, "ebadf")
+                assert exchange(second, b"second") == b"second"
+            after = tree(server.pid)
+            assert after.pop("acceptor-1/acceptor") != before.pop("acceptor-1/acceptor")
+            assert after == before
+            assert exchange(first, b"still here") == b"still here"
+
+
+class FailInit(Echo):
+    """Does not start while ``handler_options`` has a reason."""
+
+    def init(self, arg: Any) -> Any:
+        if not arg:
+            return Ok((None, arg))
+        result = arg.pop()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+
+class TestSpawnErrors:
+    @pytest.mark.row("TIA-05", "TIA-06", "TID-71")
+    @pytest.mark.parametrize("result", [Ignore(), Stop("no"), ValueError("boom"), None], ids=repr)
+    def test_the_client_is_closed_and_the_acceptor_goes_on(self, result: Any) -> None:
+        options = [result] * 5
+        with serve(FailInit, handler_options=options) as server:
+            before = tree(server.pid)
+            for _ in range(5):
+                with server.connect() as client:
+                    assert is_closed(client)
+            with server.connect() as client:
+                assert exchange(client, b"now") == b"now"
+            assert tree(server.pid) == before
+
+    @pytest.mark.row("TIA-07")
+    @pytest.mark.parametrize(
+        ("result", "error"),
+        [
+            (Stop("intentional_init_failure"), "intentional_init_failure"),
+            (Ignore(), "ignore"),
+            (ProcessLookupError(3, "gone"), "esrch"),
+        ],
+        ids=repr,
+    )
+    def test_it_is_told_as_an_event_with_the_reason(self, result: Any, error: Any) -> None:
+        with events_of(FailInit) as events, serve(FailInit, handler_options=[result]) as server, server.connect():
+            measurements, metadata = events.wait("acceptor.spawn_error")
+            assert isinstance(measurements.pop("monotonic_time"), int)
+            assert measurements == {"error": error}
+            assert metadata.keys() == {"handler", "telemetry_span_context"}
+
+    @pytest.mark.row("TID-55")
+    def test_only_connections_that_were_handed_over_are_counted(self) -> None:
+        with events_of(FailInit) as events, serve(FailInit, handler_options=[Ignore()]) as server:
+            with server.connect() as client:
+                assert is_closed(client)
+            with server.connect() as client:
+                assert exchange(client, b"x") == b"x"
+            stop(server.pid)
+            assert events.wait("acceptor.stop")[0]["connections"] == 1
+
+
+class Waiting(Echo):
+    """Its ``init`` waits for a word."""
+
+    def init(self, arg: Any) -> Any:
+        process.send(arg, ("init", self.pid))
+        process.receive(str, timeout=DEADLINE)
+        return Ok((None, arg))
+
+
+class TestDeath:
+    @pytest.mark.row("TID-07")
+    def test_a_killed_acceptor_is_restarted_and_its_connections_survive(self) -> None:
+        with events_of(Echo) as events, serve(Echo) as server, server.connect() as first:
+            assert exchange(first, b"first") == b"first"
+            before = tree(server.pid)
+            process.exit(before["acceptor-1/acceptor"], "kill")
+            assert events.wait("acceptor.stop")[1]["error"] == "killed"
+            with server.connect() as second:
+                assert exchange(second, b"second") == b"second"
+            assert exchange(first, b"still here") == b"still here"
+            after = tree(server.pid)
+            assert {place for place in after if after[place] is not before[place]} == {"acceptor-1/acceptor"}
+
+    @pytest.mark.row("TID-08")
+    def test_with_the_connection_supervisor_its_connections_end_and_the_acceptor_is_restarted(self) -> None:
+        with serve(Echo, num_acceptors=2) as server, server.connect() as one, server.connect() as other:
+            assert (exchange(one, b"1"), exchange(other, b"2")) == (b"1", b"2")
+            before = tree(server.pid)
+            process.exit(before["acceptor-1/connection_sup"], "kill")
+            with server.connect() as again:
+                assert exchange(again, b"again") == b"again"
+            down(before["acceptor-1/acceptor"])
+            with server.connect() as again:
+                assert exchange(again, b"again") == b"again"
+            after = tree(server.pid)
+            changed = {place for place in after if after[place] is not before[place]}
+            assert changed == {"acceptor-1/connection_sup", "acceptor-1/acceptor"}
+            closed = [self._has_ended(client) for client in (one, other)]
+            assert sorted(closed) == [False, True]
+
+    @staticmethod
+    def _has_ended(client: Any) -> bool:
+        try:
+            return exchange(client, b"x") != b"x"
+        except ConnectionError:
+            return True
+
+    def test_an_acceptor_killed_while_it_starts_a_handler_leaves_no_process_without_a_socket(self) -> None:
+        with serve(Waiting, handler_options=process.self()) as server, server.connect() as first:
+            _, pid = process.receive(tuple, timeout=DEADLINE)
+            process.exit(tree_of_waiting(server)["acceptor-1/acceptor"], "kill")
+            process.send(pid, "go")
+            self._ends_or_serves(first)
+            with server.connect() as second:
+                _, pid = process.receive(tuple, timeout=DEADLINE)
+                process.send(pid, "go")
+                assert exchange(second, b"second") == b"second"
+                assert len(server.connections()) <= 2
+
+    @staticmethod
+    def _ends_or_serves(client: Any) -> None:
+        try:
+            assert exchange(client, b"first") in (b"first", b"")
+        except ConnectionError:
+            pass
+
+
+def tree_of_waiting(server: Any) -> Any:
+    """The tree of a server whose connection supervisor cannot answer: it starts a child."""
+    found = [pid for pid in process.pids() if "'acceptor', (" in repr(pid) and "Waiting" in repr(pid)]
+    assert server.pid in process.pids()
+    return {"acceptor-1/acceptor": found[0]}
+
+
+@pytest.mark.row("TID-70")
+def test_a_slow_handle_connection_does_not_hold_the_acceptor_up() -> None:
+    class Sleepy(Echo):
+        def handle_connection(self, socket: Any, state: Any) -> Any:
+            if socket.recv(1, DEADLINE) == b"s":
+                process.receive(lambda message: message == "go on")
+            return super().handle_connection(socket, state)
+
+    with serve(Sleepy) as server, server.connect() as slow, server.connect() as quick:
+        slow.sendall(b"s")
+        quick.sendall(b"q")
+        assert exchange(quick, b"quick") == b"quick"
+        for pid in server.connections():
+            process.send(pid, "go on")
+
+
+def test_the_descriptors_of_clients_that_were_refused_are_given_back() -> None:
+    with serve(FailInit, handler_options=[Stop("no")] * 50) as server:
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(50):
+            with server.connect() as client:
+                assert is_closed(client)
+        assert len(os.listdir("/dev/fd")) <= before

@@ -1,0 +1,267 @@
+"""Transports of somebody else, end to end: sockets that delegate to ours, that have a descriptor, and that have none."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from supervision import NoReply, process
+from tests.thousand_island.serving import (
+    DEADLINE,
+    SECONDS,
+    Server,
+    Telling,
+    down,
+    events_of,
+    message,
+    serve,
+)
+from tests.thousand_island.transports import Flaky, InMemory, Pipe, Plain
+from thousand_island import Close, Continue, SocketClosed, SocketTimeout, stop
+
+
+class Client:
+    """A client's end, of a real connection or of one in memory."""
+
+    def __init__(self, end: socket.socket | Pipe) -> None:
+        self.end = end
+
+    def send(self, data: bytes) -> None:
+        """Send to the server."""
+        self.end.send(data)
+
+    def receive(self, length: int) -> bytes:
+        """Return so many bytes, or less at the end."""
+        data = b""
+        while len(data) < length and (piece := self._some(length - len(data))):
+            data += piece
+        return data
+
+    def _some(self, length: int) -> bytes:
+        if isinstance(self.end, socket.socket):
+            return self.end.recv(length)
+        try:
+            return self.end.recv(1, SECONDS)
+        except SocketClosed:
+            return b""
+
+    def close(self) -> None:
+        """End the connection."""
+        self.end.close()
+
+
+class Words(Telling):
+    """Echoes; ``"take N"`` reads N bytes more at once, ``"idle"`` waits for 30 ms only, ``"close"`` closes."""
+
+    def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+        if data == b"close":
+            return Close(state)
+        if data == b"idle":
+            return Continue(state, 30)
+        if data == b"block":
+            process.send(state, ("blocks", self.pid))
+            socket.recv(100, DEADLINE)
+        if data.startswith(b"take"):
+            data = socket.recv(int(data.split()[1]), DEADLINE)
+        socket.send(data)
+        return Continue(state)
+
+    def handle_info(self, message: Any, state: Any) -> Any:
+        handle, to = state
+        if message == "recv":
+            try:
+                process.send(to, ("received", handle.recv(3, DEADLINE)))
+            except SocketTimeout:
+                process.send(to, ("nothing",))
+        else:
+            handle.send(message)
+        return NoReply(state)
+
+
+@pytest.fixture(params=[Flaky, Plain, InMemory])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param()
+
+
+@pytest.fixture
+def server(transport: Any) -> Iterator[Server]:
+    with serve(Words, transport_module=transport, handler_options=process.self()) as server:
+        yield server
+        stop(server.pid, 1_000)
+
+
+@pytest.fixture
+def connect(transport: Any, server: Server) -> Iterator[Callable[[], Client]]:
+    clients: list[Client] = []
+
+    def connect() -> Client:
+        clients.append(Client(transport.connect() if isinstance(transport, InMemory) else server.connect()))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def echo(client: Client, data: bytes) -> bytes:
+    client.send(data)
+    return client.receive(len(data))
+
+
+Connect = Callable[[], Client]
+
+
+class TestTraffic:
+    def test_data_comes_and_goes(self, connect: Connect) -> None:
+        client = connect()
+        for data in [b"one", b"two", b"x" * 1_000]:
+            assert echo(client, data) == data
+
+    def test_several_connections_at_once(self, connect: Connect) -> None:
+        clients = [connect() for _ in range(5)]
+        for number, client in enumerate(clients):
+            client.send(b"%d" % number)
+        assert [client.receive(1) for client in reversed(clients)] == [b"4", b"3", b"2", b"1", b"0"]
+
+    @pytest.mark.row("TID-37")
+    def test_a_callback_may_read_more(self, connect: Connect) -> None:
+        client = connect()
+        client.send(b"take 5")
+        assert echo(client, b"12345") == b"12345"
+        assert echo(client, b"after") == b"after"
+
+    @pytest.mark.row("TID-37")
+    def test_a_message_may_make_it_read_while_it_waits_for_data(self, connect: Connect, server: Server) -> None:
+        client = connect()
+        assert echo(client, b"hello") == b"hello"
+        process.send(server.only_connection(), "recv")
+        client.send(b"abcdef")
+        received = message()
+        assert received == ("received", b"abc")
+        assert client.receive(3) == b"def"
+        assert echo(client, b"after") == b"after"
+
+    def test_messages_get_through_while_it_waits_for_data(self, connect: Connect, server: Server) -> None:
+        client = connect()
+        assert echo(client, b"hello") == b"hello"
+        process.send(server.only_connection(), b"pushed")
+        assert client.receive(6) == b"pushed"
+
+
+class TestEnds:
+    def test_the_clients_end_is_noticed(self, connect: Connect, server: Server) -> None:
+        client = connect()
+        assert echo(client, b"hello") == b"hello"
+        pid = server.only_connection()
+        client.close()
+        assert message() == ("handle_close", False, None)
+        assert down(pid) in (("shutdown", "peer_closed"), "noproc")
+
+    def test_close_closes_it(self, connect: Connect) -> None:
+        client = connect()
+        client.send(b"close")
+        assert client.receive(1) == b""
+        assert message()[0] == "handle_close"
+
+    def test_idle_time_runs_out(self, connect: Connect) -> None:
+        client = connect()
+        client.send(b"idle")
+        assert client.receive(1) == b""
+        assert message()[0] == "handle_timeout"
+
+    def test_the_client_of_a_killed_connection_sees_the_end(self, connect: Connect, server: Server) -> None:
+        client = connect()
+        assert echo(client, b"hello") == b"hello"
+        process.exit(server.only_connection(), "kill")
+        assert client.receive(1) == b""
+
+    def test_also_of_one_that_is_killed_while_it_reads(self, connect: Connect) -> None:
+        client = connect()
+        client.send(b"block")
+        process.exit(message()[1], "kill")
+        assert client.receive(1) == b""
+
+    def test_a_server_that_stops_says_goodbye(self, connect: Connect, server: Server) -> None:
+        client = connect()
+        assert echo(client, b"hello") == b"hello"
+        started = time.monotonic()
+        stop(server.pid, 1_000)
+        assert time.monotonic() - started < 3
+        assert message()[0] == "handle_shutdown"
+        assert client.receive(1) == b""
+
+    def test_exactly_one_stop_event_whoever_ends_it(self, transport: Any) -> None:
+        with (
+            events_of(Words) as events,
+            serve(Words, transport_module=transport, handler_options=process.self()) as server,
+        ):
+            for last in [b"close", b"idle", None]:
+                client = Client(transport.connect() if isinstance(transport, InMemory) else server.connect())
+                assert echo(client, b"hello") == b"hello"
+                client.close() if last is None else client.send(last)
+                events.wait("connection.stop")
+                client.close()
+            assert events.names("connection.st") == ["connection.start", "connection.stop"] * 3
+            stop(server.pid, 1_000)
+
+
+class Careless(Plain):
+    """Returns ``b""`` at the end, as sockets do, instead of raising SocketClosed."""
+
+    def recv(self, sock: Any, length: int, timeout: float) -> bytes:
+        try:
+            return super().recv(sock, length, timeout)
+        except SocketClosed:
+            return b""
+
+
+class Broken(Plain):
+    """Has mistakes in it."""
+
+    def __init__(self, *operations: str) -> None:
+        for operation in operations:
+            setattr(self, operation, self._fail)
+
+    def _fail(self, *args: Any) -> Any:
+        raise RuntimeError("a mistake of the transport")
+
+
+class TestMistakes:
+    def test_an_empty_read_is_the_end(self) -> None:
+        with serve(Words, transport_module=Careless(), handler_options=process.self()) as server:
+            server.connect().close()
+            assert message() == ("handle_close", False, None)
+            stop(server.pid, 500)
+
+    @pytest.mark.parametrize("operation", ["getstat", "controlling_process", "handshake", "recv", "peername"])
+    def test_a_transport_that_fails_costs_the_connection_only(self, operation: str) -> None:
+        broken = Broken(operation)
+        with (
+            events_of(Words) as events,
+            serve(Words, transport_module=broken, handler_options=process.self()) as server,
+        ):
+            for _ in range(5):
+                with server.connect() as client:
+                    client.sendall(b"close")
+                    try:
+                        assert client.recv(1) == b""
+                    except ConnectionError:
+                        pass
+            server.settle()
+            assert server.connections() == []
+            assert len(events.names("connection.start")) == len(events.names("connection.stop"))
+            stop(server.pid, 500)
+
+    def test_one_that_cannot_close_does_not_keep_the_process(self) -> None:
+        with serve(Words, transport_module=Broken("close"), handler_options=process.self()) as server:
+            with server.connect() as client:
+                client.sendall(b"hello")
+                assert client.recv(5) == b"hello"
+                pid = server.only_connection()
+                client.sendall(b"close")
+                down(pid)
+            stop(server.pid, 500)
