@@ -30,7 +30,7 @@ from thousand_island.limits import ROOM
 from thousand_island.listening import Listening
 from thousand_island.server_config import ServerConfig
 from thousand_island.telemetry import Span, monotonic_time, signal_of
-from thousand_island.transports.listen_socket import ListenSocket, YourTurn
+from thousand_island.transports.turns import Turns, YourTurn
 
 __all__ = ["Acceptor", "AcceptorContext"]
 
@@ -103,7 +103,9 @@ class Acceptor(Actor):
     server_class: ClassVar[Any] = _AcceptorServer
 
     config: ServerConfig
+    listening: Listening
     listener: Any
+    turns: Turns | None
     span: Span
     admission: Admission
 
@@ -115,6 +117,8 @@ class Acceptor(Actor):
         config = listening.config
         process.set_label(("thousand_island", "acceptor", ((config.port, config.handler_module), context.number)))
         self.listener = listening.for_acceptor(context.number)
+        self.turns = listening.turns_at(self.listener)
+        self.listening = listening
         if self.listener is None or listening.span is None:
             return Ignore()  # suspended, or shutting down; ``resume`` starts it
         assert context.connection_sup is not None
@@ -128,7 +132,7 @@ class Acceptor(Actor):
     @library_call
     def handle_continue(self, argument: Any, state: None) -> Any:
         """Try at once, then get in line: the turn may have been that of an acceptor that is dead."""
-        if isinstance(self.listener, ListenSocket):
+        if self.turns is not None:
             return self._accept(state)
         process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the thread of the supervisor
         return NoReply(state)
@@ -160,9 +164,9 @@ class Acceptor(Actor):
     def _wait(self) -> None:
         if self.admission.waiting is not None:
             return  # until there is room for that one
-        if isinstance(self.listener, ListenSocket):
-            self.listener.wait_turn(this_process())
-        else:  # a transport of somebody else: its accept blocks
+        if self.turns is not None:
+            self.turns.wait_turn(this_process())
+        else:  # a transport of somebody else without descriptors: its accept waits
             deliver(this_process(), _TRY_AGAIN)
 
     def _accept(self, state: None) -> Any:
@@ -179,20 +183,22 @@ class Acceptor(Actor):
             self.admission.none_came()
             return self._accept_failed(error, state)
         start_time = monotonic_time()
-        if isinstance(self.listener, ListenSocket):
-            self.listener.pass_turn()  # there may be more, and somebody else can take it
+        if self.turns is not None:
+            self.turns.pass_turn()  # there may be more, and somebody else can take it
         self.admission.admit(raw, start_time)
         self._wait()
         return NoReply(state)
 
     def _take(self) -> Any:
         accept = self.config.transport_module.accept
-        if isinstance(self.listener, ListenSocket):
+        if self.turns is self.listener:
             return accept(self.listener)
+        if self.turns is not None and not self.turns.is_ready():
+            raise BlockingIOError
         return run_exposed(this_process(), current.record, accept, self.listener)  # it may block for long
 
     def _accept_failed(self, error: OSError, state: None) -> Any:
-        if getattr(self.listener, "closed", False):
+        if not self.listening.is_open(self.listener):
             return Stop("normal", state)
         if error.errno in _EXHAUSTED:
             self._tell(_EMFILE, error)

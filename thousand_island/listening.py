@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from supervision.foreign import this_process
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from thousand_island.connections import Connections
@@ -16,6 +17,7 @@ from thousand_island.limits import Limits
 from thousand_island.server_config import ServerConfig
 from thousand_island.telemetry import Origin, Span, start_span
 from thousand_island.transport import SocketInfo
+from thousand_island.transports.turns import Turns
 
 __all__ = ["Listening"]
 
@@ -42,6 +44,7 @@ class Listening:
             self.limits = Limits(config.max_connections, config.max_connections_per_ip, wait=wait)
         self.lock = threading.Lock()
         self.sockets: list[Any] = []
+        self.turns: list[Turns | None] = []
         self.span: Span | None = None
         self.local_info: SocketInfo | None = None
 
@@ -65,6 +68,7 @@ class Listening:
             for socket in sockets:
                 transport.close(socket)
             raise
+        self.turns = [_turns_at(socket) for socket in sockets]
         self.sockets = sockets
         host, port = self.local_info or ("", 0)
         self.span = start_span(self.origin, "listener", (host, port, config.transport_module, config.transport_options))
@@ -77,13 +81,29 @@ class Listening:
         sockets = self.sockets
         return sockets[(number - 1) % len(sockets)] if sockets else None
 
+    def turns_at(self, listener: Any) -> Turns | None:
+        """Return whose turn it is at a listening socket; None if it has no descriptor, so that accepting waits."""
+        for socket, turns in zip(self.sockets, self.turns, strict=False):
+            if socket is listener:
+                return turns
+        return None
+
+    def is_open(self, listener: Any) -> bool:
+        """Whether the server still listens on a socket that ``for_acceptor`` gave."""
+        return any(socket is listener for socket in self.sockets)
+
     def close_sockets(self) -> bool:
         """Stop listening; the span goes on until the Listener ends. False if that was done before."""
         with self.lock:
             sockets, self.sockets = self.sockets, []
-        for socket in sockets:
-            self.config.transport_module.close(socket)
+        for socket, turns in zip(sockets, self.turns, strict=False):
+            self._close(socket, turns)
         return bool(sockets)
+
+    def _close(self, socket: Any, turns: Turns | None) -> None:
+        if turns is not None and turns is not socket:
+            turns.close()  # first, while the descriptor is the socket's
+        self.config.transport_module.close(socket)
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """The Listener has ended, in whatever way."""
@@ -92,3 +112,9 @@ class Listening:
             span, self.span = self.span, None
         if span is not None:
             span.stop()
+
+
+def _turns_at(listener: Any) -> Turns | None:
+    if isinstance(listener, Turns):
+        return listener
+    return Turns(listener.fileno(), this_process()) if hasattr(listener, "fileno") else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from supervision import process
 from supervision.child_spec import child_spec
-from supervision.errors import NoProcess, NotFound, ServerExit
+from supervision.errors import NoProcess, ServerExit
 from supervision.process_table import Pid
 from supervision.supervisor import Supervisor
 from thousand_island.acceptor_pool_supervisor import AcceptorPoolSupervisor
@@ -29,12 +29,14 @@ __all__ = ["Server", "child_pid", "child_pids", "shared"]
 class Server(Supervisor):
     """Its argument is the ServerConfig."""
 
+    listening: Listening | None = None
+
     def init(self, config: ServerConfig, /, **flags: Any) -> Any:
         """Start the parts in the order in which they need each other; they end in reverse."""
         process.set_label(("thousand_island", "server", (config.port, config.handler_module)))
         handler = config.handler_module
         connections = Connections(hear_drains=_hears_drains(handler))
-        listening = Listening(config, Origin(process.self(), handler), connections)
+        self.listening = listening = Listening(config, Origin(process.self(), handler), connections)
         return super().init(
             [
                 child_spec((Listener, listening), id="listener"),
@@ -57,12 +59,13 @@ def shared(server: Any) -> Listening:
     Raises:
         ServerUnavailable: it is no server, or it is not running.
     """
-    try:
-        (listening,) = Supervisor.get_child_spec(server, "listener").args
-    except (NoProcess, ServerExit, NotFound) as error:
-        raise ServerUnavailable(f"the server {server!r} is not running") from error
-    assert isinstance(listening, Listening)
-    return listening
+    # Looked up and not asked for: a server that is busy ending must not hold up whoever is to hurry it.
+    pid = process.whereis(server)
+    body = None if pid is None else pid._process.body
+    actor = getattr(body, "actor", None)
+    if not isinstance(actor, Server) or actor.listening is None:
+        raise ServerUnavailable(f"the server {server!r} is not running")
+    return actor.listening
 
 
 def child_pids(server: Any) -> dict[Hashable, Pid]:

@@ -14,7 +14,8 @@ from supervision import Pid, process
 from supervision.errors import ReceiveTimeout
 from tests.thousand_island.serving import DEADLINE
 from thousand_island.transports import TCP
-from thousand_island.transports.listen_socket import ListenSocket, YourTurn
+from thousand_island.transports.listen_socket import ListenSocket
+from thousand_island.transports.turns import YourTurn
 
 
 @pytest.fixture

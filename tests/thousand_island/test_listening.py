@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -58,6 +59,16 @@ def cause(failure: BaseException) -> OSError:
         error = error.__cause__
     assert isinstance(error, OSError)
     return error
+
+
+def descriptors_of(descriptor: int) -> int:
+    """How many descriptors there are of the same file."""
+    wanted = os.fstat(descriptor)
+    found = 0
+    for number in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # of the listing itself
+            found += os.path.samestat(os.fstat(int(number)), wanted)
+    return found
 
 
 def start(**options: Any) -> Any:
@@ -268,14 +279,13 @@ class TestDescriptor:
                 assert server.address == ("local", path)
         assert os.path.exists(path)
 
-    def test_what_does_not_listen_is_refused(self) -> None:
-        before = len(os.listdir("/dev/fd"))
-        with socket.socket() as idle, open(os.devnull) as file:
+    def test_what_does_not_listen_is_refused_and_not_kept(self, tmp_path: Path) -> None:
+        with socket.socket() as idle, open(tmp_path / "file", "w") as file:
             for descriptor in (idle.fileno(), file.fileno(), 10_000):
                 with pytest.raises(StartError) as failure:
                     start(transport_options={"ip": ("fd", descriptor)})
                 assert f"descriptor {descriptor}" in str(cause(failure.value))
-        assert len(os.listdir("/dev/fd")) == before
+            assert descriptors_of(file.fileno()) == descriptors_of(idle.fileno()) == 1
 
 
 SERVE_WHAT_WAS_PASSED = """

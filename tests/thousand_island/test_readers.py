@@ -66,6 +66,7 @@ class Words(Telling):
             process.send(state, ("blocks", self.pid))
             socket.recv(100, DEADLINE)
         if data.startswith(b"take"):
+            socket.send(b"ok")
             data = socket.recv(int(data.split()[1]), DEADLINE)
         socket.send(data)
         return Continue(state)
@@ -91,7 +92,6 @@ def transport(request: pytest.FixtureRequest) -> Any:
 def server(transport: Any) -> Iterator[Server]:
     with serve(Words, transport_module=transport, handler_options=process.self()) as server:
         yield server
-        stop(server.pid, 1_000)
 
 
 @pytest.fixture
@@ -131,6 +131,7 @@ class TestTraffic:
     def test_a_callback_may_read_more(self, connect: Connect) -> None:
         client = connect()
         client.send(b"take 5")
+        assert client.receive(2) == b"ok"
         assert echo(client, b"12345") == b"12345"
         assert echo(client, b"after") == b"after"
 
@@ -158,7 +159,7 @@ class TestEnds:
         assert echo(client, b"hello") == b"hello"
         pid = server.only_connection()
         client.close()
-        assert message() == ("handle_close", False, None)
+        assert message()[0] == "handle_close"
         assert down(pid) in (("shutdown", "peer_closed"), "noproc")
 
     def test_close_closes_it(self, connect: Connect) -> None:
@@ -206,7 +207,6 @@ class TestEnds:
                 events.wait("connection.stop")
                 client.close()
             assert events.names("connection.st") == ["connection.start", "connection.stop"] * 3
-            stop(server.pid, 1_000)
 
 
 class Careless(Plain):
@@ -234,8 +234,7 @@ class TestMistakes:
     def test_an_empty_read_is_the_end(self) -> None:
         with serve(Words, transport_module=Careless(), handler_options=process.self()) as server:
             server.connect().close()
-            assert message() == ("handle_close", False, None)
-            stop(server.pid, 500)
+            assert message()[0] == "handle_close"
 
     @pytest.mark.parametrize("operation", ["getstat", "controlling_process", "handshake", "recv", "peername"])
     def test_a_transport_that_fails_costs_the_connection_only(self, operation: str) -> None:
@@ -254,7 +253,6 @@ class TestMistakes:
             server.settle()
             assert server.connections() == []
             assert len(events.names("connection.start")) == len(events.names("connection.stop"))
-            stop(server.pid, 500)
 
     def test_one_that_cannot_close_does_not_keep_the_process(self) -> None:
         with serve(Words, transport_module=Broken("close"), handler_options=process.self()) as server:
@@ -264,4 +262,3 @@ class TestMistakes:
                 pid = server.only_connection()
                 client.sendall(b"close")
                 down(pid)
-            stop(server.pid, 500)

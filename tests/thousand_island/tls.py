@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import blinker
+
 from tests.thousand_island.certificates import Certificates
-from tests.thousand_island.serving import Server, serve
+from tests.thousand_island.serving import SECONDS, Server, serve
 from thousand_island.transports import SSL
 
 
@@ -26,6 +29,22 @@ def serve_tls(
 def connect_tls(server: Server, context: ssl.SSLContext, name: str = "localhost") -> ssl.SSLSocket:
     """Return a client's end after the handshake. An end without a goodbye is an error to it."""
     return context.wrap_socket(server.connect(), server_hostname=name, suppress_ragged_eofs=False)
+
+
+@contextlib.contextmanager
+def counting(event: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that waits until so many events of that name have come since it was asked last."""
+    arrived = threading.Semaphore(0)
+
+    def arrive(sender: Any, **details: Any) -> None:
+        arrived.release()
+
+    def wait(number: int) -> None:
+        for _ in range(number):
+            assert arrived.acquire(timeout=SECONDS), f"there was no further {event}"
+
+    with blinker.signal(f"thousand_island.{event}").connected_to(arrive):
+        yield wait
 
 
 class ManualClient:

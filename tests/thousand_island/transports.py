@@ -218,6 +218,8 @@ class InMemory(Plain):
 
 def is_readable(sock: Any) -> bool:
     """Whether a read of a socket would not wait."""
+    if sock.fileno() < 0:
+        return False
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     return bool(poller.poll(0))

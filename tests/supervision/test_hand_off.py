@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import supervision
+from supervision import INFINITY, Actor, NoReply, Pid, Reply, calls, process
+from supervision.messages import Down
+from supervision.threads import current
+
+PATIENCE = 10.0
+
+
+def end(*pids: Pid) -> None:
+    for pid in pids:
+        process.unlink(pid)
+        ref = process.monitor(pid)
+        process.exit(pid, "kill")
+        assert process.receive(Down, timeout=10_000).ref is ref
+
+
+class TestDirectHandOff:
+    def test_a_call_without_a_deadline_runs_the_callee_on_the_callers_thread(self) -> None:
+        class Where(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                if request is None:
+                    return Reply([threading.get_ident()], state)
+                return Reply([threading.get_ident(), *supervision.call(request, None, INFINITY)], state)
+
+        outer, inner = Where.start_link(), Where.start_link()
+        first, second = supervision.call(outer, inner)
+        assert first == second
+        end(outer, inner)
+
+    def test_nests_are_bounded(self) -> None:
+        depths: list[int] = []
+
+        class Link(Actor):
+            def handle_call(self, chain: list[Pid], caller: Any, state: Any) -> Reply:
+                depths.append(current.record.depth)
+                if not chain:
+                    return Reply(0, state)
+                return Reply(1 + supervision.call(chain[0], chain[1:], INFINITY), state)
+
+        chain = [Link.start_link() for _ in range(100)]
+        assert supervision.call(chain[0], chain[1:], 30_000) == 99
+        assert 1 < max(depths) <= calls.DEEPEST
+        end(*chain)
+
+    def test_messages_after_the_request_do_not_hold_the_caller_up(self) -> None:
+        leave = threading.Event()
+
+        class Callee(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                supervision.cast(process.self(), "block")
+                return Reply("answer", state)
+
+            def handle_cast(self, message: Any, state: Any) -> NoReply:
+                assert leave.wait(PATIENCE)
+                return NoReply(state)
+
+        class Caller(Actor):
+            def handle_call(self, request: Pid, caller: Any, state: Any) -> Reply:
+                return Reply(supervision.call(request, "question", INFINITY), state)
+
+        callee, caller = Callee.start_link(), Caller.start_link()
+        assert supervision.call(caller, callee) == "answer"
+        leave.set()
+        end(caller, callee)
+
+    def test_a_callee_with_much_mail_is_not_run_in_place(self) -> None:
+        class Callee(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                return Reply(current.record.depth, state)
+
+            def handle_info(self, message: Any, state: Any) -> NoReply:
+                return NoReply(state)
+
+        class Caller(Actor):
+            def handle_call(self, request: tuple[Pid, int], caller: Any, state: Any) -> Reply:
+                callee, mail = request
+                for _ in range(mail):
+                    process.send(callee, "mail")
+                return Reply(supervision.call(callee, "depth", INFINITY), state)
+
+        callee, caller = Callee.start_link(), Caller.start_link()
+        assert supervision.call(caller, (callee, 0)) == 1
+        assert supervision.call(caller, (callee, calls.MOST_MAIL + 1)) == 0
+        end(caller, callee)
+
+    def test_a_spawned_function_is_never_run_in_place(self) -> None:
+        class Caller(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                def answer_and_stay() -> None:
+                    question = process.receive(calls.Call)
+                    supervision.reply(question, "answer")
+                    process.receive()
+
+                pid = process.spawn(answer_and_stay)
+                return Reply((pid, supervision.call(pid, "question", INFINITY)), state)
+
+        caller = Caller.start_link()
+        pid, answer = supervision.call(caller, None)
+        assert answer == "answer"
+        end(caller, pid)

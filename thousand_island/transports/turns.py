@@ -1,0 +1,106 @@
+"""Whose turn it is to accept from a listening descriptor.
+
+Each readiness wakes one waiting acceptor, the one that has waited longest. An acceptor takes one connection and passes
+the turn on at once; the turn ends at the acceptor that finds nothing.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import weakref
+from collections import deque
+
+from supervision.poller import Deliver
+from supervision.process_table import Process
+from supervision.readiness import Source, forget, watch
+from supervision.scheduler import deliver
+
+__all__ = ["Turns", "YourTurn"]
+
+
+class YourTurn:
+    """Tells an acceptor that there may be a connection for it."""
+
+    __slots__ = ()
+
+
+_YOUR_TURN = YourTurn()
+
+
+class _ListenSource(Source):
+    """The readiness of a listening socket: it makes it somebody's turn."""
+
+    __slots__ = ("turns",)
+
+    def __init__(self, fd: int, process: Process, turns: Turns) -> None:
+        super().__init__(fd, process)
+        self.turns = weakref.ref(turns)
+        self.armed = True
+
+    def tell(self, deliver: Deliver) -> None:
+        """Wake one acceptor."""
+        turns = self.turns()
+        if turns is not None:
+            turns.pass_turn()
+
+
+class Turns:
+    """The acceptors of one listening descriptor.
+
+    ``lock`` guards ``waiting``, ``ready``, ``closed`` and the watching of ``source``. ``ready`` says that there may be
+    a connection and nobody has been told yet.
+    """
+
+    closed = True  # until it has been made
+
+    def __init__(self, fd: int, process: Process) -> None:
+        self.lock = threading.Lock()
+        self.waiting: deque[Process] = deque()
+        self.ready = False
+        self.source = _ListenSource(fd, process, self)
+        self.closed = False
+
+    def wait_turn(self, acceptor: Process) -> None:
+        """Have ``acceptor`` sent ``YourTurn`` when it is its turn and there may be a connection."""
+        with self.lock:
+            if not self.closed:
+                watch(self.source)
+                if not self.ready:
+                    self.waiting.append(acceptor)
+                    return
+            self.ready = False
+        deliver(acceptor, _YOUR_TURN)
+
+    def pass_turn(self) -> None:
+        """There may be a connection: tell the acceptor that has waited longest."""
+        while True:
+            with self.lock:
+                if not self.waiting:
+                    self.ready = True
+                    return
+                acceptor = self.waiting.popleft()
+            if not acceptor.dead:
+                deliver(acceptor, _YOUR_TURN)
+                return
+
+    def is_ready(self) -> bool:
+        """Whether accept(2) would not wait; for sockets that do."""
+        poller = select.poll()
+        poller.register(self.source.fd, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def close(self) -> None:
+        """There will be no connections any more: those who wait get their turn to find out."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            waiting, self.waiting = self.waiting, deque()
+        forget(self.source)
+        self.closing()
+        for acceptor in waiting:
+            deliver(acceptor, _YOUR_TURN)
+
+    def closing(self) -> None:
+        """What else is closed with it, before anybody hears of it."""
