@@ -7,7 +7,6 @@ chance to end as they would have under a supervisor, the newest first; after tha
 from __future__ import annotations
 
 import atexit
-import threading
 import time
 from typing import Any, Final
 
@@ -15,7 +14,8 @@ from supervision import signals
 from supervision.foreign import this_process
 from supervision.process_table import Process, live_processes
 from supervision.scheduler import scheduler
-from supervision.threads import interpreter
+from supervision.threads import current, interpreter
+from supervision.waits import Wait, park
 
 __all__ = ["stop_everything"]
 
@@ -27,18 +27,14 @@ PATIENCE_SECONDS: Final = 3.0
 TURN_SECONDS: Final = 1.0
 
 
-class _Gone:
-    """Hears of the end of a process. The waiter sleeps by taking ``lock``."""
+class _Gone(Wait):
+    """The end of a process, waited for."""
 
-    __slots__ = ("lock",)
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.lock.acquire()
+    __slots__ = ()
 
     def down(self, ref: Any, process: Process, reason: Any) -> None:
-        """Wake the waiter."""
-        self.lock.release()
+        """End the wait."""
+        self.fire()
 
 
 def stop_everything() -> None:
@@ -46,17 +42,21 @@ def stop_everything() -> None:
     if not scheduler.processors.settled:  # nothing has ever run
         return
     interpreter.ending = True
-    deadline = time.monotonic() + PATIENCE_SECONDS
     try:
-        for root in reversed(_living()):
-            if _is_root(root):
-                _shut_down(root, deadline)
+        _shut_down_roots(time.monotonic() + PATIENCE_SECONDS)
     except KeyboardInterrupt:
         pass
     finally:
         # The oldest first, so that nobody is left who would restart the others.
         for process in _living():
             signals.end(process, "killed")
+
+
+def _shut_down_roots(deadline: float) -> None:
+    for root in reversed(_living()):
+        now = time.monotonic()
+        if now < deadline and _is_root(root):
+            _shut_down(root, min(deadline, now + TURN_SECONDS))
 
 
 def _living() -> list[Process]:
@@ -75,13 +75,15 @@ def _is_root(process: Process) -> bool:
 
 
 def _shut_down(process: Process, deadline: float) -> None:
-    gone = _Gone()
+    gone = _Gone(current.record)
     parent = process.parent  # taken away when it dies
     if not signals.watch(process, gone, gone):
         return
     # From its parent it is an order, also to one that traps exits.
     signals.exit_signal(parent or this_process().pid, process, "shutdown")
-    gone.lock.acquire(True, max(0.0, min(TURN_SECONDS, deadline - time.monotonic())))
+    # Ends by the death of the process, or by the deadline.
+    if not park(gone.parker, deadline):
+        gone.give_up()
     signals.unwatch(process, gone)
 
 

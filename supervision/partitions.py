@@ -19,7 +19,7 @@ class Partitions:
     """The processes of a PartitionSupervisor by the number of their partition.
 
     Attributes:
-        pids: what runs, or ran last; None if nothing has yet, or what was started did not want to run.
+        pids: what runs, or ran last; None if nothing has yet.
         active: how many of them keys are spread over; those after them do not run.
     """
 
@@ -54,7 +54,6 @@ class StartPartition:
 
     def __call__(self, *args: Any) -> Any:
         """Start the partition. Runs in the supervisor."""
-        self.partitions.pids[self.number] = None
         pid = self.start(*args)
         if isinstance(pid, Pid):  # the supervisor refuses anything else
             self.partitions.pids[self.number] = pid

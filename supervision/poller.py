@@ -36,14 +36,17 @@ Deliver = Callable[["Process", Any], None]
 
 
 class Source:
-    """One descriptor. When it becomes readable, the thread that waits for it is woken; if there is none the source
-    itself is delivered to its process as a message, once until ``posted`` is released.
+    """One descriptor, with the process that owns it.
 
-    Fields: ``armed`` says that the process takes the source as a message; set once, before it is watched. ``reader`` and ``writer`` are written by the thread that waits, before it tries its operation for the last
-    time. ``posted`` is a test-and-set flag: held from the moment the source is put into the mailbox until the process
-    begins to read; it must be released *before* the read, so that what arrives later is told again. ``ended`` is set
-    once the peer has hung up or an error is pending: from then on a short read does not mean drained, since the end
-    and the data before it may have been told as one.
+    When it becomes readable, the thread that waits for it is woken; if there is none the source itself is delivered to
+    its process as a message, once until ``posted`` is released.
+
+    Fields: ``armed`` says that the process takes the source as a message; set once, before it is watched. ``reader``
+    and ``writer`` are written by the thread that waits, before it tries its operation for the last time. ``posted`` is
+    a test-and-set flag: held from the moment the source is put into the mailbox until the process begins to read; it
+    must be released *before* the read, so that what arrives later is told again. ``ended`` is set once the peer has
+    hung up or an error is pending: from then on a short read does not mean drained, since the end and the data before
+    it may have been told as one.
     """
 
     __slots__ = ("armed", "ended", "fd", "posted", "process", "reader", "watched", "watches_writing", "writer")

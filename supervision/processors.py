@@ -96,6 +96,15 @@ class Processors:
             self.holders.discard(record)
             return True
 
+    def reclaim(self, record: ThreadRecord) -> bool:
+        """Give the calling worker, which has lost its processor, one that nobody holds; False if there is none."""
+        with self.lock:
+            if self.unassigned <= 0:
+                return False
+            self.unassigned -= 1
+            self._assign(record)
+            return True
+
     def hand_off(self, record: ThreadRecord) -> None:
         """Give the processor of the calling thread away, if it holds one, because it is about to block."""
         if record.worker and record.lost.acquire(False):

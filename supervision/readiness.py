@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from supervision.poller import Source
-from supervision.process_table import Process
 from supervision.scheduler import deliver, scheduler
 from supervision.threads import current, library_call
 from supervision.waits import Wait, wait_for

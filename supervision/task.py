@@ -314,8 +314,8 @@ def make_task(
 def _collect_many(tasks: list[Task[T]], terms: Terms) -> dict[Task[T], Outcome]:
     if not tasks:
         return {}
-    by_monitor = {task._monitor: task for task in tasks}
     owners = {_owner_of(task) for task in tasks}
+    by_monitor = {task._monitor: task for task in tasks}
     outcomes = collect(owners.pop(), by_monitor, terms)
     return {by_monitor[monitor]: outcome for monitor, outcome in outcomes.items()}
 

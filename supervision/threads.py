@@ -31,13 +31,10 @@ R = TypeVar("R")
 
 GIL_ENABLED: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
 
-# int PyThreadState_SetAsyncExc(unsigned long id, PyObject *exc): with exc NULL it takes a pending one back.
+# int PyThreadState_SetAsyncExc(unsigned long id, PyObject *exc): raises exc in that thread, at its next look.
 _set_async_exc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _set_async_exc.restype = ctypes.c_int
-_take_back: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)(
-    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
-)
 
 
 NO_ERRAND: Final = object()
@@ -121,12 +118,27 @@ class ThreadRecord:
             try:
                 self.exposed = None
                 with self.lock:
-                    if self.struck is process:
-                        self.struck = None
-                        _take_back(self.ident, None)
+                    if self.struck is not process:
+                        return
+                    self.struck = None
+                self._absorb()
                 return
             except Killed:
                 continue
+
+    def _absorb(self) -> None:
+        """Have a strike hit here, in place of the one that may be pending.
+
+        Not taken back by an exception of NULL, as the C API would have it: up to CPython 3.12 that leaves the
+        interpreter looking for an exception at each call of every thread for good, and 3.11 with a tracer in (a
+        debugger, coverage) does not get past the first call.
+        """
+        try:
+            _set_async_exc(self.ident, Killed)
+            while True:  # it hits in the next round at the latest
+                threading.get_ident()  # a call, since not every Python catches what hits a bare jump
+        except Killed:
+            pass
 
 
 class Interpreter:

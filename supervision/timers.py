@@ -43,6 +43,9 @@ class Timers:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        # Test-and-set: held by the one thread that fires, or two that look at once would mix up the order. It looks
+        # again after each round, and whoever found it held goes on to read ``next_deadline``; so none is left behind.
+        self.firing = threading.Lock()
         self.heap: list[Timer] = []
         self.cancelled = 0
 
@@ -79,10 +82,16 @@ class Timers:
 
     def fire_due(self) -> None:
         """Run the actions of all timers that are due, in order of their deadlines."""
-        if not self.heap:  # a glance without the lock: a timer that is being added now is not due before the next look
-            return
-        for action, argument in self._take_due(time.monotonic()):
-            action(argument)
+        # The first look is without the lock: a timer that is being added now is not due before the next one.
+        while self.heap and self.firing.acquire(False):
+            try:
+                due = self._take_due(time.monotonic())
+                for action, argument in due:
+                    action(argument)
+            finally:
+                self.firing.release()
+            if not due:
+                return
 
     def _take_due(self, now: float) -> list[tuple[Callable[[Any], object], Any]]:
         due = []

@@ -15,7 +15,8 @@ from typing import Any, Final
 from supervision.errors import Killed
 from supervision.process_table import Process
 from supervision.scheduler import scheduler
-from supervision.threads import ThreadRecord
+from supervision.stand_in import stand_in
+from supervision.threads import ThreadRecord, interpreter
 
 __all__ = ["Wait", "deadline_after", "park", "take", "wait_for"]
 
@@ -91,6 +92,8 @@ def wait_for(wait: Wait, record: ThreadRecord, process: Process, deadline: float
         process.wait = wait
     if not wait.fired.locked():
         scheduler.hand_off(record)
+        if interpreter.ending:
+            stand_in(record, wait.fired, deadline)
     try:
         fired = park(wait.parker, deadline) or not wait.give_up()
     except BaseException:

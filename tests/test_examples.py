@@ -6,6 +6,7 @@ import runpy
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from examples.echo import Echo
 from examples.http_hello_world import HelloWorld
 from examples.messenger import Clock, Messenger
 from supervision import Pid
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 PATIENCE = 10  # seconds a client waits before the test fails
 
@@ -85,7 +88,7 @@ def test_run_as_a_program_it_supervises_a_server(name: str, monkeypatch: pytest.
     monkeypatch.setattr("blinker.NamedSignal.connect", lambda signal, receiver: receiver)
 
     with pytest.raises(SystemExit):
-        runpy.run_module(f"examples.{name}", run_name="__main__")
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
 
     module, options = programs[0][0]
     assert module.child_spec(**options).type == "supervisor"

@@ -161,11 +161,11 @@ class Acceptor(Actor):
         error = {} if is_quiet(reason) else {"error": reason_string(reason)}
         self.span.stop({"connections": self.admission.connections}, error)
 
-    def _wait(self) -> None:
+    def _wait(self, *, first: bool = False) -> None:
         if self.admission.waiting is not None:
             return  # until there is room for that one
         if self.turns is not None:
-            self.turns.wait_turn(this_process())
+            self.turns.wait_turn(this_process(), first=first)
         else:  # a transport of somebody else without descriptors: its accept waits
             deliver(this_process(), _TRY_AGAIN)
 
@@ -177,7 +177,7 @@ class Acceptor(Actor):
             raw = self._take()
         except BlockingIOError:
             self.admission.none_came()
-            self._wait()
+            self._wait(first=True)
             return NoReply(state)
         except OSError as error:
             self.admission.none_came()
@@ -218,4 +218,3 @@ class Acceptor(Actor):
     def _tell(self, event: Any, error: Any = None) -> None:
         if event.receivers:
             self.span.event(event, {} if error is None else {"error": reason_string(error)})
-

@@ -74,7 +74,9 @@ class Admission:
         )  # one for all
         self.connections = 0
         self.waiting: _Client | None = None
-        self.starting: _Client | None = None  # the one whose handler is being started; None once that has the socket
+        # The one whose handler is being started. Whoever takes it out, in one step, has to see to its socket: the
+        # supervisor of the connections, which starts the handler, or whoever closes what a dead acceptor has left.
+        self.starting: deque[_Client] = deque()
         self.retries = 0
         self.held: deque[_Client] = deque()
         if self.limits is not None:
@@ -136,7 +138,8 @@ class Admission:
         clients = [*self.held] if self.waiting is None else [self.waiting, *self.held]
         self.held.clear()
         self.waiting = None
-        for client in clients:
+        starting = _take_out(self.starting)
+        for client in clients if starting is None else [starting, *clients]:
             try:
                 self.config.transport_module.close(client.raw)
             except OSError:
@@ -152,19 +155,20 @@ class Admission:
         return None if host == "local" and not isinstance(port, int) else host
 
     def _start(self, client: _Client) -> None:
-        self.starting = client
+        self.starting.append(client)
         try:
             pid = DynamicSupervisor.start_child(self.connection_sup, self.spec)
         except MaxChildren:
+            self.starting.clear()
             self._no_room(client)
         except StartError as error:
+            self.starting.clear()
             self._close(client, {"error": reason_string(error.reason)})
         except (NoProcess, ServerExit):  # this acceptor will be restarted together with that supervisor
-            if self.starting is not None:
-                self.config.transport_module.close(client.raw)
             raise ProcessExit(("shutdown", "noproc")) from None
         else:
             if pid is None:
+                self.starting.clear()
                 self._close(client, {"error": "ignore"})
             else:
                 self.retries = 0
@@ -178,23 +182,26 @@ class Admission:
         """
         config = self.config
         pid = config.handler_module.start_link((config.handler_options, config.genserver_options))
-        if isinstance(pid, Pid) and self.starting is not None:
+        if isinstance(pid, Pid):
             try:
-                self._hand_over(self.starting, pid._process)
+                self._hand_over(pid._process)
             except BaseException:
                 end(pid._process, "killed")
                 raise
-            self.starting = None
         return pid
 
     @library_call
-    def _hand_over(self, client: _Client, connection: Process) -> None:
+    def _hand_over(self, connection: Process) -> None:
+        client = _take_out(self.starting)
+        if client is None:  # closed: the acceptor is dead
+            end(connection, "killed")
+            return
+        transport = self.config.transport_module
         self.live.add(connection)
         if self.limits is not None and not self.limits.hand_over(self.acceptor, connection):
             end(connection, "killed")  # so is the acceptor, and the place was its
-            self.config.transport_module.close(client.raw)
+            transport.close(client.raw)
             return
-        transport = self.config.transport_module
         transport.controlling_process(client.raw, connection.pid)
         socket = Socket(transport, client.raw, self.config, connection)
         if own(connection, socket):
@@ -219,3 +226,9 @@ class Admission:
         if _SPAWN_ERROR.receivers:
             self.span.event(_SPAWN_ERROR, measurements)
 
+
+def _take_out(clients: deque[_Client]) -> _Client | None:
+    try:
+        return clients.popleft()
+    except IndexError:
+        return None

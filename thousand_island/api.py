@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from supervision import calls, process
 from supervision.arguments import milliseconds
 from supervision.child_spec import ChildSpec
 from supervision.errors import CallTimeout, NoProcess, ServerExit
 from supervision.messages import INFINITY
-from supervision.process_table import Pid, Process, Ref
+from supervision.process_table import Pid, Ref
 from thousand_island import suspension
 from thousand_island.errand import run_errand
 from thousand_island.errors import ServerUnavailable
+from thousand_island.forced_end import force_end
 from thousand_island.server import Server, child_pid, child_pids, shared
 from thousand_island.server_config import ServerConfig
 from thousand_island.transport import SocketInfo
@@ -34,10 +35,6 @@ __all__ = [
     "stop",
     "suspend",
 ]
-
-# Milliseconds that the tree gets to end once its connections are dead.
-AFTER_KILLING: Final = 1_500
-
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
@@ -125,6 +122,7 @@ def status(server: Any) -> Literal["running", "suspended"]:
 
     Counterpart: ``ThousandIsland.status/1``.
     """
+    shared(server)  # or any supervisor would do
     return "suspended" if child_pids(server).get("listener") is None else "running"
 
 
@@ -188,13 +186,11 @@ def stop(server: Any, connection_wait: float = 15_000) -> None:
     pid = process.whereis(server)
     if pid is None:
         raise NoProcess(server)
-    started = time.monotonic()
     _announce(pid, connection_wait)
     try:
         calls.stop(pid, "normal", connection_wait)
     except CallTimeout:
-        _kill_connections(pid)
-        _await_end(pid, connection_wait + AFTER_KILLING - (time.monotonic() - started) * 1000)
+        force_end(pid)
 
 
 def _announce(server: Pid, connection_wait: float) -> None:
@@ -203,26 +199,3 @@ def _announce(server: Pid, connection_wait: float) -> None:
         shared(server).connections.stop_by = time.monotonic() + connection_wait / 1000
     except ServerUnavailable:
         pass  # it is ending already
-
-
-def _kill_connections(server: Pid) -> None:
-    """Kill what has no children of its own. Asks nobody: the supervisors are busy waiting for just these."""
-    for one in _leaves(server._process):
-        process.exit(one.pid, "kill")
-
-
-def _leaves(parent: Process) -> list[Process]:
-    children = [peer for peer in list(parent.links or ()) if peer.parent is parent.pid]
-    if not children:
-        return [parent]
-    return [leaf for child in children for leaf in _leaves(child)]
-
-
-def _await_end(pid: Pid, limit: float) -> None:
-    reference = process.monitor(pid)
-    try:
-        process.receive(lambda message: getattr(message, "ref", None) is reference, timeout=max(0, int(limit)))
-    except TimeoutError:
-        process.exit(pid, "kill")
-    finally:
-        process.demonitor(reference, flush=True)

@@ -9,6 +9,7 @@ Counterpart: the GenServer that ``use ThousandIsland.Handler`` defines.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +29,7 @@ from supervision.trampoline import run_exposed, survive
 from thousand_island import endings
 from thousand_island.connections import Drain
 from thousand_island.endings import Ending
-from thousand_island.errors import SocketClosed, SocketTimeout, ThousandIslandError, reason_string
+from thousand_island.errors import SocketTimeout, ThousandIslandError, reason_string
 from thousand_island.handshake import Handshake
 from thousand_island.readers import BlockingReader, reader_for
 from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport, check_timeout
@@ -36,6 +37,8 @@ from thousand_island.socket import Socket
 from thousand_island.telemetry import Span, signal_of
 
 __all__ = ["Connection", "Ready"]
+
+logger: Final = logging.getLogger("thousand_island")
 
 _READY: Final = signal_of("connection.ready")
 _ASYNC_RECV: Final = signal_of("connection.async_recv")
@@ -121,6 +124,9 @@ class Connection(Server):
         except OSError as error:
             self.finish(endings.premature(reason_string(error)), record)
             return
+        except Exception as error:  # noqa: BLE001 - as in ``_readable``
+            self.finish(endings.of_exception(error), record)
+            return
         self.process.label = ("thousand_island", "connection", (type(self.actor), socket.peername()))
         span = socket.telemetry_span
         if _READY.receivers and span is not None:
@@ -138,7 +144,7 @@ class Connection(Server):
         assert socket is not None
         try:
             done = socket.try_handshake()
-        except (OSError, ThousandIslandError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - as in ``_readable``
             self.finish(handshake.failed(reason_string(error)), record)
             return
         if done:
@@ -154,7 +160,7 @@ class Connection(Server):
     def _attach(self) -> None:
         socket = self.socket
         assert socket is not None
-        self.reader = reader_for(socket.transport_module, socket.socket, self.process)
+        self.reader = socket.reader = reader_for(socket.transport_module, socket.socket, self.process)
         self.source = self.reader.source
         if isinstance(self.reader, BlockingReader):
             socket.receive = self.reader.recv
@@ -177,23 +183,24 @@ class Connection(Server):
             return
         try:
             data = self.reader.read()
-        except SocketTimeout:  # told for nothing: a callback has read it already, or has upgraded the connection
-            if self.reader.socket is not socket.socket:
-                self._attach()
-            self.reader.await_data()
-            if self.idle_deadline is not None:
-                self._arm(self.idle_deadline)  # it may have passed while this was in the mailbox
+        except SocketTimeout:
+            self._told_for_nothing(socket)
             return
-        except (SocketClosed, ConnectionError):
-            self.finish(endings.PEER_CLOSED, record)
-            return
-        except OSError as error:
-            self.finish(endings.of_error(reason_string(error), silent=socket.silent_terminate_on_error), record)
+        except Exception as error:  # noqa: BLE001 - a transport is the user's; its mistake is one of the handler's
+            self.finish(endings.of_failed_read(error, silent=socket.silent_terminate_on_error), record)
             return
         if _ASYNC_RECV.receivers and socket.telemetry_span is not None:
             socket.telemetry_span.untimed_event(_ASYNC_RECV, {"data": data})
         self.deadline = None
         self._handle_data(data, socket, record)
+
+    def _told_for_nothing(self, socket: Socket) -> None:
+        """A callback has read it already, or has upgraded the connection."""
+        if self.reader.socket is not socket.socket:
+            self._attach()
+        self.reader.await_data()
+        if self.idle_deadline is not None:
+            self._arm(self.idle_deadline)  # it may have passed while this was in the mailbox
 
     def _handle_data(self, data: bytes, socket: Socket, record: ThreadRecord) -> None:
         """``perform`` and ``_apply`` written out for the commonest result: this is the path of every request."""
@@ -431,18 +438,17 @@ class Connection(Server):
         return ending
 
     def _close(self) -> None:
-        try:
-            if self.reader is not None:
-                self.reader.close()
-        finally:
-            if self.socket is not None:
-                self.socket.release()
+        if self.socket is not None:
+            self.socket.release()
 
     def buried(self) -> None:
         """No thread can use the socket any more: give its descriptor back."""
         super().buried()
         self.handshake = None
-        self._close()
+        try:
+            self._close()
+        except Exception:  # a transport is the user's, and whoever buries is a worker of everybody's
+            logger.exception("the socket of %r could not be closed", self.process.pid)
 
 
 _HANDLER_CALLBACKS: Final = frozenset({"handle_connection", "handle_data", "handle_drain"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from thousand_island.errors import reason_string
 from thousand_island.results import UNSET
 
 __all__ = ["Ending"]
@@ -78,6 +79,15 @@ def of_error(reason: Any, *, silent: bool, crash: bool = True) -> Ending:
         exit_reason: Any = ("shutdown", ("silent_termination", reason))
         return Ending(exit_reason, "handle_error", socket_open=False, error=reason)
     return Ending(reason, "handle_error", socket_open=False, error=reason, crash=crash)
+
+
+def of_failed_read(error: Exception, *, silent: bool) -> Ending:
+    """Reading what the client has sent raised ``error``."""
+    if isinstance(error, ConnectionError):  # SocketClosed is one too
+        return PEER_CLOSED
+    if isinstance(error, OSError):
+        return of_error(reason_string(error), silent=silent)
+    return of_exception(error)
 
 
 def of_exception(error: BaseException) -> Ending:

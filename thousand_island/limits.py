@@ -69,6 +69,8 @@ class Limits:
             has got one.
         """
         with self.lock:
+            if acceptor.dead:  # ``owner_died`` has been here, or comes after: nobody else would give the place back
+                return "max_connections"
             if acceptor not in self.holders and len(self.holders) >= self.most:
                 if self.wait:
                     self.queue[acceptor] = None

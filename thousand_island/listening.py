@@ -55,6 +55,7 @@ class Listening:
             OSError: the system refuses.
         """
         config = self.config
+        self.connections.drain_no_more()
         transport = config.transport_module
         sockets: list[Any] = []
         try:

@@ -46,7 +46,9 @@ class ServerConfig:
         max_connections_retry_wait: milliseconds between two looks, or ``INFINITY``.
         max_connections: how many connections the whole server has at most, or ``INFINITY``.
         max_connections_per_ip: how many connections one client address has at most, or ``INFINITY``.
-        at_limit: at these two limits, ``"wait"`` leaves newcomers in the system's backlog and ``"close"`` closes them.
+        at_limit: at these two limits, ``"close"`` closes newcomers. ``"wait"`` lets them wait: in the system's backlog
+            at ``max_connections``; for ``max_connections_per_ip``, where the address must be known, some for each
+            acceptor are accepted and kept aside, and those beyond are closed.
         read_timeout: how long a connection may be idle, in milliseconds or ``INFINITY``.
         handshake_timeout: how long the transport's handshake may take, in milliseconds or ``INFINITY``.
         shutdown_timeout: how long connections have to end at shutdown, in milliseconds; ``INFINITY``; ``BRUTAL_KILL``.

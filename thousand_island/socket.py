@@ -27,6 +27,7 @@ from thousand_island.transports.ssl import SSL
 from thousand_island.transports.tls_stream import TLSStream
 
 if TYPE_CHECKING:
+    from thousand_island.readers import Reader
     from thousand_island.server_config import ServerConfig
     from thousand_island.telemetry import Span
 
@@ -57,7 +58,8 @@ class Socket:
         socket: the transport's own socket.
         read_timeout: milliseconds, or INFINITY: how long the connection may be idle, and a ``recv`` may wait.
         silent_terminate_on_error: the server's option.
-        receive: what is called instead of the transport's ``recv``; for the connection's reader.
+        reader: how the connection's process learns of data; for that process.
+        receive: what is called instead of the transport's ``recv``; for a reader that has to read itself.
 
     Counterpart: ``t:ThousandIsland.Socket.t/0``.
     """
@@ -69,6 +71,7 @@ class Socket:
         "closed",
         "config",
         "read_timeout",
+        "reader",
         "receive",
         "socket",
         "transport_module",
@@ -81,6 +84,7 @@ class Socket:
         self.read_timeout = config.read_timeout
         self.closed = False
         self._owner = owner
+        self.reader: Reader | None = None
         self.receive: Any = None
         self._span: Span | None = None
         self._stats = SocketStats()
@@ -338,6 +342,8 @@ class Socket:
             self.closed = True
             if _STOP.receivers:
                 self._stats = self._counters()  # a transport need not know them once it is closed
+            if self.reader is not None:
+                self.reader.close()  # first: when the socket is closed, its descriptor's number may become another's
             try:
                 self.transport_module.close(self.socket)
             except (OSError, ThousandIslandError):

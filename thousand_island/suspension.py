@@ -50,7 +50,6 @@ def resume(server: Any) -> None:
         ServerUnavailable: the server is not running, or the system refuses; the reason is in its ``__cause__`` chain.
     """
     pool = child_pid(server, "acceptor_pool_supervisor")
-    shared(server).connections.drain_no_more()
     with _unavailable_if_gone(server):
         try:
             Supervisor.restart_child(server, "listener")

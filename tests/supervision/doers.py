@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from supervision import Actor, Down, Ignore, Ok, Pid, Reply, Stop, call, process
+from supervision import Actor, Down, Ignore, NoProcess, Ok, Pid, Reply, Stop, call, process
 
 DEADLINE = 5_000  # milliseconds; only a failure ever waits so long
 
@@ -40,3 +40,25 @@ def end(pid: Pid, reason: Any = "kill") -> None:
     ref = process.monitor(pid)
     process.exit(pid, reason)
     assert process.receive(lambda message: type(message) is Down and message.ref is ref, timeout=DEADLINE)
+
+
+class EarlyBird:
+    """A via that uses what is started under it before it has started."""
+
+    def __init__(self, use: Callable[[Pid], Any]) -> None:
+        self.use = use
+        self.found: Any = None
+        self.pid: Pid | None = None
+
+    def register_name(self, pid: Pid) -> None:
+        self.pid = pid
+        try:
+            self.found = self.use(pid)
+        except NoProcess as error:
+            self.found = error
+
+    def unregister_name(self) -> None:
+        self.pid = None
+
+    def whereis_name(self) -> Pid | None:
+        return self.pid

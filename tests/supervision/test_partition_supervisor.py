@@ -30,7 +30,7 @@ from supervision import (
     send,
     stop,
 )
-from tests.supervision.doers import DEADLINE, Doer, do, end
+from tests.supervision.doers import DEADLINE, Doer, EarlyBird, do, end
 from tests.supervision.supervised import until
 
 via = PartitionSupervisor.via
@@ -145,6 +145,10 @@ class TestStartLink:
             start(Doer, with_arguments=lambda args, partition: ("stop" if partition == 2 else None,))
         assert caught.value.child_id == 2
 
+    def test_a_start_function_that_gives_no_pid_fails_the_start(self, start: Callable[..., Pid]) -> None:
+        with pytest.raises(StartError, match="expected a Pid"):
+            start(child_spec(Doer, start=lambda arg: "no pid"))
+
     def test_it_can_be_started_without_a_link(self) -> None:
         pid = PartitionSupervisor.start((Agent, dict), name="pool", partitions=1)
         assert pid not in process.info(process.self()).links  # type: ignore[union-attr]
@@ -207,6 +211,13 @@ class TestVia:
         with pytest.raises(NoProcess):
             call(via("nowhere", 1), process.self)
         cast(via("nowhere", 1), "message")
+
+    def test_nobody_is_behind_it_before_the_supervisor_has_started(self, start: Callable[..., Pid]) -> None:
+        early = EarlyBird(lambda pid: process.whereis(via(pid, 1)))
+        early.found = "unused"
+        start(name=early)
+        assert early.found is None
+        assert process.whereis(via(early, 1)) is not None
 
     def test_another_process_is_no_partition_supervisor(self) -> None:
         pid = Doer.start()

@@ -259,11 +259,13 @@ class TestStart:
             assert down.ref is ref
             reasons[pid] = down.reason
         for pid in set(process.pids()) - before:
+            ref = process.monitor(pid)
             with suppress(NoProcess, ServerExit):  # about to be ended by its starter, which has just found itself dead
                 parent = sys_.get_status(pid).parent
-                assert parent is None or reasons[parent] == "normal"
                 assert call(pid, "at once") == "at once"
-                stop(pid)
+                if parent is None or reasons[parent] == "normal":
+                    stop(pid)
+            assert process.receive(Down, timeout=DEADLINE).ref is ref
 
     def test_an_actor_that_is_killed_while_it_starts_is_an_error_or_a_dead_pid(self, killer: Pid) -> None:
         class Doomed(Slow):

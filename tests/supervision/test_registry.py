@@ -22,9 +22,12 @@ from supervision import (
     Supervisor,
     child_spec,
     process,
+    send,
+    signals,
     stop,
 )
-from tests.supervision.doers import DEADLINE, Doer, do, end
+from tests.supervision.doers import DEADLINE, Doer, EarlyBird, do, end
+from tests.supervision.supervised import until
 
 
 def start_registry(keys: Any, **options: Any) -> Iterator[str]:
@@ -140,6 +143,11 @@ class TestUnknownRegistry:
             with pytest.raises(NoProcess):
                 Registry.lookup(gone, "key")
 
+    def test_one_that_has_yet_to_start_is_unknown(self) -> None:
+        early = EarlyBird(lambda pid: Registry.register(pid, "key"))
+        stop(Registry.start_link(keys="unique", name=early))
+        assert isinstance(early.found, NoProcess)
+
 
 class TestRegister:
     @pytest.mark.row("RG-02")
@@ -219,6 +227,24 @@ class TestDeath:
         register(doer, "hello", "other")
         assert Registry.lookup(unique, "hello") == [(doer, "other")]
 
+    @pytest.mark.row("RG-05", "RG-10")
+    def test_the_key_of_the_dead_is_free_while_it_is_being_released(self, unique: str, doer: Pid) -> None:
+        class First:
+            """Released before the entries, which the holder got later."""
+
+            def owner_died(self, process: Any, reason: Any) -> None:
+                found.append(Registry.lookup(unique, "hello"))
+                Registry.via(unique, "hello", "other").register_name(doer)
+
+        found: list[Any] = []
+        holder = Doer.start()
+        signals.own(holder._process, First())
+        register(holder, "hello", "value")
+        end(holder)
+        assert found == [[]]
+        assert Registry.lookup(unique, "hello") == [(doer, "other")]
+        assert Registry.count(unique) == 1
+
     @pytest.mark.row("RG-06")
     @pytest.mark.parametrize("reason", ["kill", "shutdown", "crash"])
     def test_whoever_hears_of_a_death_finds_no_entries(self, registry: str, reason: str) -> None:
@@ -260,6 +286,15 @@ class TestDeath:
         process.exit(process.whereis(registry), "kill")  # type: ignore[arg-type]
         down = process.receive(lambda message: getattr(message, "ref", None) is ref, timeout=DEADLINE)
         assert down.reason == "killed"
+
+    def test_nothing_of_a_registry_outlives_it_in_those_who_do(self, registry: str) -> None:
+        pid = Doer.start()
+        do(pid, lambda: process.trap_exit(True))
+        register(pid, "hello")
+        end(process.whereis(registry))  # type: ignore[arg-type]
+        assert process.is_alive(pid)
+        assert not pid._process.owned
+        end(pid)
 
     def test_a_restarted_registry_begins_empty(self, supervise: Callable[..., Pid]) -> None:
         sup = supervise([(Registry, {"keys": "unique", "name": "registry"})])
@@ -477,6 +512,26 @@ class TestListeners:
         assert self.next_twice() == ("unregister", heard, "hello", doer)
         process.exit(doer, "kill")
         assert self.next_twice() == ("unregister", heard, "world", doer)
+
+    def test_each_message_wakes_who_waits_for_it(self, doer: Pid) -> None:
+        def forward() -> None:
+            while True:
+                send(tester, process.receive(tuple))
+
+        tester = process.self()
+        listener = process.spawn(forward)
+        registry = Registry.start_link(keys="unique", name="registry", listeners=[listener])
+        for use in (
+            lambda: register(doer, "hello"),
+            lambda: do(doer, lambda: Registry.unregister(registry, "hello")),
+            lambda: register(doer, "hello"),
+            lambda: end(doer),
+        ):
+            until(lambda: listener._process.parked is not None)
+            use()
+            assert process.receive(tuple, timeout=DEADLINE)[2:4] == ("hello", doer)
+        end(listener)
+        stop(registry)
 
     def test_they_hear_of_a_death_before_its_monitors_do(self, heard: str) -> None:
         pid = Doer.start()

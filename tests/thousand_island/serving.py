@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import blinker
@@ -73,10 +73,12 @@ class Server:
 
     pid: Pid
     address: tuple[str, int]
+    clients: list[socket.socket] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
-        """Return a client's end of a new connection; every operation of it has a deadline."""
+        """Return a client's end of a new connection; every operation of it has a deadline. Closed with the server."""
         client = socket.create_connection(self.address, timeout=SECONDS)
+        self.clients.append(client)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         return client
 
@@ -85,10 +87,15 @@ class Server:
         return connection_pids(self.pid)
 
     def settle(self) -> None:
-        """Wait until the supervisors have handled the ends of the connections that are dead; reports are written then."""
+        """Wait until the supervisors have handled the ends of the connections that are dead, and reported them."""
         for name, pid in tree(self.pid).items():
             if name.endswith("/connection_sup"):
                 Supervisor.which_children(pid)
+
+    def wait_until_empty(self) -> None:
+        """Wait for the end of the connections that there are."""
+        for ref in [process.monitor(pid) for pid in self.connections()]:
+            reason_of(ref)
 
     def only_connection(self) -> Pid:
         """The process of the one connection that there is."""
@@ -101,11 +108,14 @@ def serve(handler: Any, **options: Any) -> Iterator[Server]:
     """Start a server with one acceptor on a free port, and stop it at the end if it still runs."""
     options = {"port": 0, "num_acceptors": 1, "transport_options": {"ip": "loopback"}} | options
     pid = thousand_island.start_link(handler_module=handler, **options)
+    server = Server(pid, thousand_island.listener_info(pid))
     try:
-        yield Server(pid, thousand_island.listener_info(pid))
+        yield server
     finally:
         with contextlib.suppress(NoProcess, ServerExit):
             thousand_island.stop(pid, PATIENCE)
+        for client in server.clients:
+            client.close()
 
 
 def exchange(client: socket.socket, data: bytes) -> bytes:
@@ -154,9 +164,18 @@ def reason_of(ref: Any) -> Any:
     return process.receive(lambda message: getattr(message, "ref", None) is ref, timeout=DEADLINE).reason
 
 
-def message(match: Any = tuple) -> Any:
-    """Return the next message to the test, a tuple if nothing else is said."""
-    return process.receive(match, timeout=DEADLINE)
+def message(match: Any = None) -> Any:
+    """Return the next message to the test: a plain tuple, which neither Exit nor Down is, or what ``match`` accepts."""
+    return process.receive(match or (lambda one: type(one) is tuple), timeout=DEADLINE)
+
+
+def has_message() -> bool:
+    """Whether a plain tuple has been sent to the test already."""
+    try:
+        process.receive(lambda one: type(one) is tuple, timeout=0)
+    except TimeoutError:
+        return False
+    return True
 
 
 def children(supervisor: Any) -> dict[Any, Any]:

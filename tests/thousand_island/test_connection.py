@@ -17,6 +17,7 @@ from tests.thousand_island.serving import (
     Server,
     Telling,
     events_of,
+    has_message,
     is_closed,
     message,
     reason_of,
@@ -164,8 +165,7 @@ class TestTable:
         assert case.ends(b"close_itself") == ("shutdown", "local_closed")
         assert is_closed(case.client)
         assert case.stopped(b"close_itself") == ()
-        with pytest.raises(TimeoutError):
-            process.receive(tuple, timeout=0)
+        assert not has_message()
 
     @pytest.mark.row("TIH-36", "TID-48")
     def test_a_client_that_closes_ends_it_as_peer_closed(self, case: Case) -> None:
@@ -364,8 +364,7 @@ class TestBeforeTheBeginning:
             assert reason_of(ref) == ("shutdown", ("premature_conn_closing", "enotconn"))
             assert server.connections() == []
             assert events.names("connection") == []
-            with pytest.raises(TimeoutError):
-                process.receive(tuple, timeout=0)
+            assert not has_message()
 
     def test_a_server_that_is_gone_cannot_be_stopped(self) -> None:
         with serve(Subject) as server:

@@ -88,10 +88,8 @@ class TestLife:
             visit(Closer, events)
             ((measurements, metadata),) = events.all("connection.stop")
             assert measurements.keys() == {"monotonic_time", "duration", *COUNTERS}
-            assert {name: measurements[name] for name in COUNTERS} == {
-                **{"recv_oct": 0, "recv_cnt": 0},
-                **{"send_oct": 5, "send_cnt": 1},
-            }
+            counters = {name: measurements[name] for name in COUNTERS}
+            assert counters == {"recv_oct": 0, "recv_cnt": 0, "send_oct": 5, "send_cnt": 1}
             assert metadata == events.all("connection.start")[0][1]
 
     @pytest.mark.row("TID-45")

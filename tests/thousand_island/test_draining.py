@@ -13,12 +13,14 @@ from tests.thousand_island.serving import (
     DEADLINE,
     SECONDS,
     Telling,
+    down,
     exchange,
     is_closed,
     is_silent,
     message,
     reason_of,
     serve,
+    tree,
 )
 from thousand_island import Close, Continue, Persistent
 from thousand_island.connections import Drain
@@ -92,6 +94,16 @@ class TestSuspend:
         with serve(Draining, handler_options=me) as server:
             thousand_island.suspend(server.pid)
             thousand_island.resume(server.pid)
+            server.address = thousand_island.listener_info(server.pid)
+            with server.connect() as client:
+                assert client.recv(5) == b"hello"
+                assert is_silent(client)
+
+    def test_connections_that_come_after_a_crash_of_the_listener_are_not_told(self, me: Any) -> None:
+        with serve(Draining, handler_options=me) as server:
+            listener = tree(server.pid)["listener"]
+            process.exit(listener, "kill")
+            down(listener)
             server.address = thousand_island.listener_info(server.pid)
             with server.connect() as client:
                 assert client.recv(5) == b"hello"

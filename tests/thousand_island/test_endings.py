@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
 
-from thousand_island import endings
+from thousand_island import SocketClosed, endings
 from thousand_island.endings import Ending
 from thousand_island.results import UNSET
 
@@ -53,11 +54,28 @@ class TestErrors:
 
     def test_only_the_string_is_a_timeout(self) -> None:
         class Timeout:
+            __hash__ = None  # type: ignore[assignment]
+
             def __eq__(self, other: object) -> bool:
                 raise AssertionError("a reason is never compared by its own rules")
 
         reason = Timeout()
         assert endings.of_error(reason, silent=False).reason is reason
+
+
+class TestFailedReads:
+    @pytest.mark.row("TID-73")
+    @pytest.mark.parametrize("error", [SocketClosed("end"), ConnectionResetError(104, "reset"), BrokenPipeError()])
+    def test_a_connection_that_is_gone_was_closed_by_the_peer(self, error: Exception) -> None:
+        assert endings.of_failed_read(error, silent=False) is endings.PEER_CLOSED
+
+    def test_another_error_of_the_system_is_an_error(self) -> None:
+        error = OSError(errno.EHOSTUNREACH, "no route")
+        assert endings.of_failed_read(error, silent=False) == endings.of_error("ehostunreach", silent=False)
+        assert endings.of_failed_read(error, silent=True) == endings.of_error("ehostunreach", silent=True)
+
+    def test_anything_else_is_an_exception(self) -> None:
+        assert endings.of_failed_read(BOOM, silent=True) == endings.of_exception(BOOM)
 
 
 class TestReasons:
@@ -69,7 +87,8 @@ class TestReasons:
     @pytest.mark.row("TID-30")
     def test_only_exactly_shutdown_is_a_shutdown(self) -> None:
         assert endings.of_reason("shutdown") is endings.SHUTTING_DOWN
-        assert endings.of_reason(("shutdown", "x")) == Ending(("shutdown", "x"), "handle_error", False, ("shutdown", "x"))
+        reason = ("shutdown", "x")
+        assert endings.of_reason(reason) == Ending(reason, "handle_error", socket_open=False, error=reason)
 
     @pytest.mark.row("TID-32")
     def test_normal_is_a_local_close(self) -> None:

@@ -61,16 +61,16 @@ class LoopingActor(Actor):
 @pytest.mark.row("TID-42", "TID-65")
 class TestFunction:
     def test_it_gets_the_socket_with_everything_about_it(self) -> None:
-        with serve(Loop, handler_options=[process.self()], genserver_options={"any": "thing"}) as server:
-            with server.connect() as client:
-                name, pid, ready, options = message()
-                assert name == "ready"
-                assert options == {"any": "thing"}
-                assert ready.server_config.handler_module is Loop
-                assert ready.acceptor_span.name == "acceptor"
-                assert isinstance(ready.start_time, int)
-                assert server.connections() == [pid]
-                assert exchange(client, b"data") == b"data"
+        options = {"handler_options": [process.self()], "genserver_options": {"any": "thing"}}
+        with serve(Loop, **options) as server, server.connect() as client:
+            name, pid, ready, genserver_options = message()
+            assert name == "ready"
+            assert genserver_options == {"any": "thing"}
+            assert ready.server_config.handler_module is Loop
+            assert ready.acceptor_span.name == "acceptor"
+            assert isinstance(ready.start_time, int)
+            assert server.connections() == [pid]
+            assert exchange(client, b"data") == b"data"
 
     def test_the_socket_is_closed_when_it_returns(self) -> None:
         with serve(Loop, handler_options=[process.self()]) as server, server.connect() as client:

@@ -44,8 +44,8 @@ class TestAdvance:
     @given(IODATA, st.lists(st.integers(0, 30)))
     def test_what_was_sent_is_dropped(self, data: Any, counts: list[int]) -> None:
         pieces, expected = Pieces.of(data), flat(data)
-        for count in counts:
-            count = min(count, len(expected))
+        for most in counts:
+            count = min(most, len(expected))
             pieces.advance(count)
             expected = expected[count:]
             assert pieces.join() == expected

@@ -146,7 +146,8 @@ class TestMaxConnections:
                 limits = shared(server.pid).limits
                 assert limits is not None
                 acceptor = tree(server.pid)["acceptor-1/acceptor"]
-                while len(limits.holders) < 2:
+                admission = acceptor._process.body.actor.admission
+                while admission.waiting is None:
                     process.get_label(acceptor)
                 process.exit(acceptor, "kill")
                 assert is_closed(waiting)
@@ -319,6 +320,12 @@ class TestLimits:
         process.exit(acceptor.pid, "kill")
         assert not limits.hand_over(acceptor, connection)
         assert limits.take(connection, "a") is None
+
+    def test_a_dead_acceptor_gets_no_place(self, processes: list[Any]) -> None:
+        limits = Limits(1, 1, wait=True)
+        process.exit(processes[0].pid, "kill")
+        assert limits.take(processes[0]) == "max_connections"
+        assert not limits.holders
 
     def test_a_connection_that_has_died_already_gives_its_place_back(self, processes: list[Any]) -> None:
         acceptor, connection, *_ = processes

@@ -68,14 +68,14 @@ class TestConnections:
 class TestLimit:
     @pytest.mark.row("TIS-02")
     def test_a_client_beyond_it_is_served_as_soon_as_there_is_room(self) -> None:
-        with serve(Echo, **SINGLE, max_connections_retry_count=1_000) as server:
-            with server.connect() as one, server.connect() as other:
-                assert exchange(one, b"HELLO") == b"HELLO"
-                other.sendall(b"BONJOUR")
-                assert is_silent(other)
-                assert exchange(one, b"HELLO") == b"HELLO"
-                one.close()
-                assert other.recv(7) == b"BONJOUR"
+        options = SINGLE | {"max_connections_retry_count": 1_000}
+        with serve(Echo, **options) as server, server.connect() as one, server.connect() as other:
+            assert exchange(one, b"HELLO") == b"HELLO"
+            other.sendall(b"BONJOUR")
+            assert is_silent(other)
+            assert exchange(one, b"HELLO") == b"HELLO"
+            one.close()
+            assert other.recv(7) == b"BONJOUR"
 
     @pytest.mark.row("TIS-03", "TIS-04")
     def test_it_is_closed_if_none_comes_in_time(self) -> None:

@@ -33,9 +33,11 @@ class Informant(Handler):
 
 def ask(certificates: Certificates, question: Any, client: ssl.SSLContext | None = None, **tls: Any) -> Any:
     """Return what ``question`` says about the server's side of a connection."""
-    with serve_tls(Informant, certificates, tls, handler_options=(process.self(), question)) as server:
-        with connect_tls(server, client or certificates.trusting()):
-            return message()[1]
+    with (
+        serve_tls(Informant, certificates, tls, handler_options=(process.self(), question)) as server,
+        connect_tls(server, client or certificates.trusting()),
+    ):
+        return message()[1]
 
 
 class TestData:
@@ -47,10 +49,12 @@ class TestData:
 
     @pytest.mark.row("TIS-20")
     def test_ipv6_works(self, certificates: Certificates) -> None:
-        with serve_tls(Echo, certificates, {"inet6": True}) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert client.family == socket.AF_INET6
-                assert exchange(client, b"HI") == b"HI"
+        with (
+            serve_tls(Echo, certificates, {"inet6": True}) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert client.family == socket.AF_INET6
+            assert exchange(client, b"HI") == b"HI"
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     def test_many_megabytes_come_back_whole(self, certificates: Certificates, version: ssl.TLSVersion) -> None:
@@ -87,7 +91,7 @@ class TestData:
         class Counter(Handler):
             def handle_connection(self, socket: Any, state: Any) -> Any:
                 lengths = [len(socket.recv(length)) for length in (1, 20_000, 99)]
-                socket.send(repr(lengths + [socket.getstat().recv_oct]).encode())
+                socket.send(repr([*lengths, socket.getstat().recv_oct]).encode())
                 return Continue(state)
 
         with serve_tls(Counter, certificates) as server, connect_tls(server, certificates.trusting()) as client:
@@ -105,7 +109,7 @@ class TestSendfile:
         class Sender(Handler):
             def handle_connection(self, socket: Any, state: Any) -> Any:
                 sent = [socket.sendfile(tmp_path / "letters", 0, 6), socket.sendfile(tmp_path / "letters", 1, 3)]
-                socket.send(repr(sent + [socket.getstat().send_oct]).encode())
+                socket.send(repr([*sent, socket.getstat().send_oct]).encode())
                 return Continue(state)
 
         with serve_tls(Sender, certificates) as server, connect_tls(server, certificates.trusting()) as client:
@@ -131,15 +135,17 @@ class TestInformation:
         def question(socket: Any) -> Any:
             return socket.sockname(), socket.peername(), socket.negotiated_protocol(), socket.secure
 
-        with serve_tls(
-            Informant,
-            certificates,
-            {"alpn_preferred_protocols": ["bar", "foo"]},
-            handler_options=(process.self(), question),
-        ) as server:
-            with connect_tls(server, certificates.trusting(protocols=("foo",))) as client:
-                assert message()[1] == (server.address, client.getsockname(), "foo", True)
-                assert client.selected_alpn_protocol() == "foo"
+        with (
+            serve_tls(
+                Informant,
+                certificates,
+                {"alpn_preferred_protocols": ["bar", "foo"]},
+                handler_options=(process.self(), question),
+            ) as server,
+            connect_tls(server, certificates.trusting(protocols=("foo",))) as client,
+        ):
+            assert message()[1] == (server.address, client.getsockname(), "foo", True)
+            assert client.selected_alpn_protocol() == "foo"
 
     def test_connection_information_tells_what_was_agreed_on(self, certificates: Certificates) -> None:
         client = certificates.trusting(protocols=("foo",))
@@ -158,7 +164,9 @@ class TestInformation:
         )
 
     def test_without_a_common_protocol_none_is_negotiated(self, certificates: Certificates) -> None:
-        found = ask(certificates, lambda socket: socket.negotiated_protocol(), certificates.trusting(protocols=("foo",)))
+        found = ask(
+            certificates, lambda socket: socket.negotiated_protocol(), certificates.trusting(protocols=("foo",))
+        )
         assert isinstance(found, ProtocolNotNegotiated)
 
     def test_certificate_of_a_client_without_one_is_refused(self, certificates: Certificates) -> None:
@@ -220,10 +228,13 @@ class TestTelemetry:
                 socket.send(data)
                 return Close(state)
 
-        with events_of(Once) as events, serve_tls(Once, certificates) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert exchange(client, b"HELLO") == b"HELLO"
-                measurements, metadata = events.wait("connection.stop")
+        with (
+            events_of(Once) as events,
+            serve_tls(Once, certificates) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert exchange(client, b"HELLO") == b"HELLO"
+            measurements, metadata = events.wait("connection.stop")
         assert events.names("connection.") == [
             "connection.start",
             "connection.ready",
@@ -286,21 +297,27 @@ class TestFiles:
 
 class TestRules:
     def test_version_is_one_of_those_allowed(self, certificates: Certificates) -> None:
-        with serve_tls(Echo, certificates, {"versions": ["TLSv1.2"]}) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert client.version() == "TLSv1.2"
+        with (
+            serve_tls(Echo, certificates, {"versions": ["TLSv1.2"]}) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert client.version() == "TLSv1.2"
 
     def test_cipher_is_one_of_those_allowed(self, certificates: Certificates) -> None:
         tls = {"ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256", "versions": ["TLSv1.2"]}
-        with serve_tls(Echo, certificates, tls) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert client.cipher()[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
+        with (
+            serve_tls(Echo, certificates, tls) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert client.cipher()[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
 
     def test_ready_context_is_used_as_it_is(self, certificates: Certificates) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates.other.certfile, certificates.other.keyfile)
         options = {"ip": "loopback", "context": context}
-        with serve(Echo, transport_module=SSL, transport_options=options) as server:
-            with connect_tls(server, certificates.trusting(), "other.example") as client:
-                assert client.getpeercert(True) == certificates.other.der
-                assert exchange(client, b"HI") == b"HI"
+        with (
+            serve(Echo, transport_module=SSL, transport_options=options) as server,
+            connect_tls(server, certificates.trusting(), "other.example") as client,
+        ):
+            assert client.getpeercert(True) == certificates.other.der
+            assert exchange(client, b"HI") == b"HI"

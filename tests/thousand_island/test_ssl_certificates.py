@@ -44,9 +44,11 @@ class TestSniHosts:
 
     def test_host_has_the_protocols_of_the_server(self, certificates: Certificates) -> None:
         tls = {"sni_hosts": {"other.example": files(certificates.other)}, "alpn_preferred_protocols": ["foo"]}
-        with serve_tls(Echo, certificates, tls) as server:
-            with connect_tls(server, certificates.trusting(protocols=("foo",)), "other.example") as client:
-                assert client.selected_alpn_protocol() == "foo"
+        with (
+            serve_tls(Echo, certificates, tls) as server,
+            connect_tls(server, certificates.trusting(protocols=("foo",)), "other.example") as client,
+        ):
+            assert client.selected_alpn_protocol() == "foo"
 
     def test_unknown_host_fails_where_there_is_no_other_certificate(self, certificates: Certificates) -> None:
         options = {"ip": "loopback", "sni_hosts": {"other.example": files(certificates.other)}}
@@ -116,13 +118,15 @@ class TestReload:
     ) -> None:
         paths, put = changing
         options = {"num_acceptors": 2, "num_listen_sockets": 2}
-        with serve_tls(Echo, certificates, {**paths, "reuseport": True}, **options) as server:
-            with connect_tls(server, certificates.trusting()) as old:
-                put(certificates.other)
-                assert shown(server, certificates) == certificates.server.der
-                reload_certificates(server.pid)
-                assert {shown(server, certificates) for _ in range(10)} == {certificates.other.der}
-                assert exchange(old, b"HELLO") == b"HELLO"
+        with (
+            serve_tls(Echo, certificates, {**paths, "reuseport": True}, **options) as server,
+            connect_tls(server, certificates.trusting()) as old,
+        ):
+            put(certificates.other)
+            assert shown(server, certificates) == certificates.server.der
+            reload_certificates(server.pid)
+            assert {shown(server, certificates) for _ in range(10)} == {certificates.other.der}
+            assert exchange(old, b"HELLO") == b"HELLO"
 
     @pytest.mark.parametrize("content", ["", "nonsense", None])
     def test_what_cannot_be_loaded_leaves_everything_as_it_is(

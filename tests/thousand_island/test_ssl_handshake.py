@@ -179,12 +179,15 @@ class TestStalled:
     @pytest.mark.row("TID-43")
     def test_stalled_client_counts_as_a_connection(self, certificates: Certificates) -> None:
         limits = {"num_connections": 1, "max_connections_retry_count": 0}
-        with events_of(Echo) as events, serve_tls(Echo, certificates, **limits) as server:
-            with server.connect():
-                stalled(events, server)
-                with server.connect() as other:
-                    assert is_closed(other)
-                    events.wait("acceptor.spawn_error")
+        with (
+            events_of(Echo) as events,
+            serve_tls(Echo, certificates, **limits) as server,
+            server.connect(),
+        ):
+            stalled(events, server)
+            with server.connect() as other:
+                assert is_closed(other)
+                events.wait("acceptor.spawn_error")
 
     def test_hello_may_come_byte_by_byte(self, certificates: Certificates) -> None:
         with serve_tls(Echo, certificates) as server, manual_client(server, certificates) as client:
@@ -220,20 +223,23 @@ class TestMeanwhile:
     """What happens to a connection while its handshake is under way."""
 
     def test_messages_wait_until_after_handle_connection_in_their_order(self, certificates: Certificates) -> None:
-        with events_of(Subject) as events, serve_subject(certificates) as server:
-            with manual_client(server, certificates) as client:
-                pid = stalled(events, server)
-                cast(pid, "first")
-                process.send(pid, "second")
-                answer = process.spawn_monitor(_report, process.self(), pid)
-                client.socket.sendall(client.shake_hands())
-                assert [message()[::2] for _ in range(3)] == [
-                    ("handle_connection", None),
-                    ("handle_cast", "first"),
-                    ("handle_info", "second"),
-                ]
-                assert message() == ("answer", "third")
-                assert process.demonitor(answer[1], flush=True) in (True, False)
+        with (
+            events_of(Subject) as events,
+            serve_subject(certificates) as server,
+            manual_client(server, certificates) as client,
+        ):
+            pid = stalled(events, server)
+            cast(pid, "first")
+            process.send(pid, "second")
+            answer = process.spawn_monitor(_report, process.self(), pid)
+            client.socket.sendall(client.shake_hands())
+            assert [message()[::2] for _ in range(3)] == [
+                ("handle_connection", None),
+                ("handle_cast", "first"),
+                ("handle_info", "second"),
+            ]
+            assert message() == ("answer", "third")
+            assert process.demonitor(answer[1], flush=True) in (True, False)
 
     def test_shutdown_is_heard_of(self, certificates: Certificates) -> None:
         with events_of(Subject) as events, serve_subject(certificates) as server, server.connect() as client:
@@ -241,7 +247,9 @@ class TestMeanwhile:
             ref = process.monitor(pid)
             stop(server.pid)
             assert message()[0] == "handle_shutdown"
-            assert process.receive(lambda down: getattr(down, "ref", None) is ref, timeout=DEADLINE).reason == "shutdown"
+            assert (
+                process.receive(lambda down: getattr(down, "ref", None) is ref, timeout=DEADLINE).reason == "shutdown"
+            )
             assert is_closed(client)
 
     def test_kill_closes_the_connection(self, certificates: Certificates) -> None:
@@ -259,12 +267,15 @@ class TestMeanwhile:
                 except ConnectionError as error:
                     process.send(state, ("refused", type(error).__name__))
 
-        with events_of(Hasty) as events, serve_tls(Hasty, certificates, handler_options=process.self()) as server:
-            with server.connect() as client:
-                stalled(events, server)
-                stop(server.pid)
-                assert message() == ("refused", "SocketClosed")
-                assert client.recv(1) == b""
+        with (
+            events_of(Hasty) as events,
+            serve_tls(Hasty, certificates, handler_options=process.self()) as server,
+            server.connect() as client,
+        ):
+            stalled(events, server)
+            stop(server.pid)
+            assert message() == ("refused", "SocketClosed")
+            assert client.recv(1) == b""
 
 
 def _report(test: Any, pid: Any) -> None:
@@ -293,9 +304,11 @@ class TestOtherTransports:
                 calls.append(timeout)
                 return SSL.handshake(stream, timeout)
 
-        with serve_tls(Echo, certificates, transport_module=Wrapped, handshake_timeout=4_321) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert exchange(client, b"HELLO") == b"HELLO"
+        with (
+            serve_tls(Echo, certificates, transport_module=Wrapped, handshake_timeout=4_321) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert exchange(client, b"HELLO") == b"HELLO"
         assert calls == [4_321]
 
     def test_handshake_of_a_transport_built_upon_ours_times_out(self, certificates: Certificates) -> None:

@@ -288,6 +288,8 @@ class TestStatusAndInfo:
                 child_pid(supervisor, "listener")
             with pytest.raises(ServerUnavailable):
                 thousand_island.info(supervisor)
+            with pytest.raises(ServerUnavailable):
+                thousand_island.status(supervisor)
         finally:
             DynamicSupervisor.stop(supervisor)
 

@@ -25,7 +25,7 @@ from thousand_island import (
 )
 from thousand_island.transports import TCP
 
-MIBIBYTE = 1 << 20
+MEBIBYTE = 1 << 20
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ class TestRecv:
 
     def test_a_megabyte_comes_in_one_piece_if_asked_for(self, ends: Any) -> None:
         stream, client = ends
-        data = bytes(range(256)) * (MIBIBYTE // 256)
+        data = bytes(range(256)) * (MEBIBYTE // 256)
         process.spawn(client.sendall, data)
         assert TCP.recv(stream, len(data), DEADLINE) == data
         assert TCP.getstat(stream).recv_oct == len(data)
@@ -146,14 +146,14 @@ class TestSend:
         me = process.self()
 
         def read() -> None:
-            received.append(receive_exactly(client, 20 * MIBIBYTE))
+            received.append(receive_exactly(client, 20 * MEBIBYTE))
             process.send(me, "read")
 
         process.spawn(read)
-        TCP.send(stream, bytes(20 * MIBIBYTE))
+        TCP.send(stream, bytes(20 * MEBIBYTE))
         assert process.receive(str, timeout=DEADLINE) == "read"
-        assert received == [bytes(20 * MIBIBYTE)]
-        assert TCP.getstat(stream) == SocketStats(send_oct=20 * MIBIBYTE, send_cnt=1)
+        assert received == [bytes(20 * MEBIBYTE)]
+        assert TCP.getstat(stream) == SocketStats(send_oct=20 * MEBIBYTE, send_cnt=1)
 
     def test_a_file_goes_without_being_read(self, ends: Any, tmp_path: Path) -> None:
         stream, client = ends
@@ -184,12 +184,11 @@ class TestClose:
             client.recv(1)
 
     def test_unsent_bytes_are_given_up_after_the_seconds_of_linger(self, ends: Any) -> None:
-        stream, client = ends
+        stream, _ = ends
         TCP.setopts(stream, {"linger": (True, 1), "send_timeout": 10, "send_timeout_close": False})
         with pytest.raises(SocketTimeout):
-            TCP.send(stream, bytes(50 * MIBIBYTE))
-        duplicate = socket.socket(fileno=None) if False else stream.sock.dup()
-        with duplicate:
+            TCP.send(stream, bytes(50 * MEBIBYTE))
+        with stream.sock.dup() as duplicate:
             TCP.close(stream)
             assert duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1_000
 

@@ -28,7 +28,7 @@ LONG = 60_000
 
 
 class Idling(Telling):
-    """Answers ``"ok"`` and then waits as ``handler_options[1:]`` say: the timeouts of its results, one after the other."""
+    """Answers ``"ok"`` and waits; ``handler_options[1:]`` are the timeouts of its results, one after the other."""
 
     def handle_connection(self, socket: Any, state: Any) -> Any:
         to, *timeouts = state

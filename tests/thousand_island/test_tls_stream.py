@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -22,7 +23,7 @@ from tests.thousand_island.serving import (
     reason_of,
     receive_exactly,
 )
-from tests.thousand_island.tls import connect_tls, manual_client, serve_tls
+from tests.thousand_island.tls import ManualClient, connect_tls, manual_client, serve_tls
 from thousand_island import Close, Continue, SendTimeout, SocketClosed
 
 
@@ -59,22 +60,27 @@ class TestReading:
             assert client.receive(len(expected)) == expected
 
     def test_records_together_are_one_call_of_handle_data(self, certificates: Certificates) -> None:
-        with serve_tls(Recorder, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands())
-                client.socket.sendall(client.encrypted(b"one") + client.encrypted(b"two"))
-                assert message() == ("data", b"onetwo")
+        with (
+            serve_tls(Recorder, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands())
+            client.socket.sendall(client.encrypted(b"one") + client.encrypted(b"two"))
+            assert message() == ("data", b"onetwo")
 
     def test_record_in_two_halves_is_read_when_it_is_whole(self, certificates: Certificates) -> None:
-        with events_of(Echo) as events, serve_tls(Echo, certificates) as server:
-            with manual_client(server, certificates) as client:
-                record = client.shake_hands() + client.encrypted(b"whole") + client.encrypted(b"and halved")
-                client.socket.sendall(record[:-5])
-                assert client.receive(5) == b"whole"
-                client.socket.sendall(record[-5:])
-                assert client.receive(10) == b"and halved"
-                client.socket.sendall(client.goodbye())
-                assert events.wait("connection.stop")[0]["recv_oct"] == 15
+        with (
+            events_of(Echo) as events,
+            serve_tls(Echo, certificates) as server,
+            manual_client(server, certificates) as client,
+        ):
+            record = client.shake_hands() + client.encrypted(b"whole") + client.encrypted(b"and halved")
+            client.socket.sendall(record[:-5])
+            assert client.receive(5) == b"whole"
+            client.socket.sendall(record[-5:])
+            assert client.receive(10) == b"and halved"
+            client.socket.sendall(client.goodbye())
+            assert events.wait("connection.stop")[0]["recv_oct"] == 15
 
     def test_byte_by_byte_works(self, certificates: Certificates) -> None:
         with serve_tls(Echo, certificates) as server, manual_client(server, certificates) as client:
@@ -89,11 +95,13 @@ class TestReading:
                 process.send(state, ("first", socket.recv(3)))
                 return Continue(state)
 
-        with serve_tls(Parts, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands() + client.encrypted(b"abcdef") + client.encrypted(b"ghi"))
-                assert message() == ("first", b"abc")
-                assert recorded(6) == b"defghi"
+        with (
+            serve_tls(Parts, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands() + client.encrypted(b"abcdef") + client.encrypted(b"ghi"))
+            assert message() == ("first", b"abc")
+            assert recorded(6) == b"defghi"
 
     def test_what_came_before_a_timeout_is_kept(self, certificates: Certificates) -> None:
         class Patient(Recorder):
@@ -104,27 +112,22 @@ class TestReading:
                 process.send(state, ("data", socket.recv(10)))
                 return Continue(state)
 
-        with serve_tls(Patient, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands() + client.encrypted(b"12345"))
-                assert message() == ("timeout", None)
-                client.socket.sendall(client.encrypted(b"67890"))
-                assert recorded(10) == b"1234567890"
+        with (
+            serve_tls(Patient, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands() + client.encrypted(b"12345"))
+            assert message() == ("timeout", None)
+            client.socket.sendall(client.encrypted(b"67890"))
+            assert recorded(10) == b"1234567890"
 
     def test_buffer_limits_what_one_call_gets(self, certificates: Certificates) -> None:
-        with serve_tls(Recorder, certificates, {"buffer": 4}, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands() + client.encrypted(b"abcdefghij"))
-                assert [message()[1] for _ in range(3)] == [b"abcd", b"efgh", b"ij"]
-
-    def test_new_keys_of_the_client_are_answered(self, certificates: Certificates) -> None:
-        # OpenSSL has no call for it in Python, but many gigabytes under one key make it change the key by itself;
-        # a server that reads must answer, so the next best thing is a client that renegotiates under TLS 1.2.
-        context = certificates.trusting()
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-        with serve_tls(Echo, certificates) as server, connect_tls(server, context) as client:
-            client.sendall(b"HELLO")
-            assert receive_exactly(client, 5) == b"HELLO"
+        with (
+            serve_tls(Recorder, certificates, {"buffer": 4}, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands() + client.encrypted(b"abcdefghij"))
+            assert [message()[1] for _ in range(3)] == [b"abcd", b"efgh", b"ij"]
 
 
 class TestEnd:
@@ -135,54 +138,61 @@ class TestEnd:
     def test_data_and_the_end_in_one_segment_are_both_seen(
         self, certificates: Certificates, goodbye: bool, together: bool
     ) -> None:
-        with events_of(Recorder) as events, serve_tls(Recorder, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                words = client.shake_hands()
-                if not together:
-                    client.socket.sendall(words)
-                    words = b""
-                end = client.encrypted(b"last words") + (client.goodbye() if goodbye else b"")
-                client.socket.sendall(words + end)
-                client.socket.shutdown(socket.SHUT_WR)
-                assert recorded(10) == b"last words"
-                assert message() == ("handle_close", False, None)
-                assert "error" not in events.wait("connection.stop")[1]
+        with (
+            events_of(Recorder) as events,
+            serve_tls(Recorder, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            words = client.shake_hands()
+            if not together:
+                client.socket.sendall(words)
+                words = b""
+            end = client.encrypted(b"last words") + (client.goodbye() if goodbye else b"")
+            client.socket.sendall(words + end)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert recorded(10) == b"last words"
+            assert message() == ("handle_close", False, None)
+            assert "error" not in events.wait("connection.stop")[1]
 
     def test_goodbye_alone_closes(self, certificates: Certificates) -> None:
-        with serve_tls(Recorder, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands())
-                client.socket.sendall(client.goodbye())
-                assert message() == ("handle_close", False, None)
-                client.fill()  # the tickets, and the server's goodbye
-                with pytest.raises(ConnectionResetError):
-                    while True:
-                        client.fill()
+        with (
+            serve_tls(Recorder, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands())
+            client.socket.sendall(client.goodbye())
+            assert message() == ("handle_close", False, None)
+            with contextlib.suppress(ConnectionResetError):
+                while client.incoming.write(client.socket.recv(65_536)):
+                    pass
+            with pytest.raises(ssl.SSLZeroReturnError):  # the server has said goodbye as well
+                client.tls.read(1)
 
     def test_truncated_record_is_a_close(self, certificates: Certificates) -> None:
-        with serve_tls(Recorder, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands() + client.encrypted(b"whole") + client.encrypted(b"cut")[:-1])
-                client.socket.shutdown(socket.SHUT_WR)
-                assert recorded(5) == b"whole"
-                assert message() == ("handle_close", False, None)
+        with (
+            serve_tls(Recorder, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands() + client.encrypted(b"whole") + client.encrypted(b"cut")[:-1])
+            client.socket.shutdown(socket.SHUT_WR)
+            assert recorded(5) == b"whole"
+            assert message() == ("handle_close", False, None)
 
     def test_forged_record_is_an_error_after_the_data_before_it(self, certificates: Certificates) -> None:
-        with serve_tls(
-            Recorder, certificates, handler_options=process.self(), silent_terminate_on_error=True
-        ) as server:
-            with manual_client(server, certificates) as client:
-                forged = bytearray(client.encrypted(b"") if False else b"")
-                words = client.shake_hands() + client.encrypted(b"genuine")
-                forged += client.encrypted(b"forged")
-                forged[-1] ^= 1
-                client.socket.sendall(words + forged)
-                assert recorded(7) == b"genuine"
-                name, is_open, reason = message()
-                assert (name, is_open) == ("handle_error", False)
-                assert isinstance(reason, ssl.SSLError)
-                with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
-                    client.receive(1)
+        with (
+            serve_tls(Recorder, certificates, handler_options=process.self(), silent_terminate_on_error=True) as server,
+            manual_client(server, certificates) as client,
+        ):
+            words = client.shake_hands() + client.encrypted(b"genuine")
+            forged = bytearray(client.encrypted(b"forged"))
+            forged[-1] ^= 1
+            client.socket.sendall(words + forged)
+            assert recorded(7) == b"genuine"
+            name, is_open, reason = message()
+            assert (name, is_open) == ("handle_error", False)
+            assert isinstance(reason, ssl.SSLError)
+            with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
+                client.receive(1)
 
     def test_half_closed_server_goes_on_reading(self, certificates: Certificates) -> None:
         class HalfCloser(Recorder):
@@ -195,15 +205,16 @@ class TestEnd:
                     process.send(state, ("refused", None))
                 return Continue(state)
 
-        with serve_tls(HalfCloser, certificates, handler_options=process.self()) as server:
-            with manual_client(server, certificates) as client:
-                client.socket.sendall(client.shake_hands() + client.encrypted(b"!early") + client.encrypted(b"later"))
-                assert message() == ("refused", None)
-                assert recorded(10) == b"earlylater"
-                client.socket.sendall(client.encrypted(b"after"))
-                assert recorded(5) == b"after"
-                with pytest.raises(ssl.SSLZeroReturnError):
-                    client.receive(1)
+        with (
+            serve_tls(HalfCloser, certificates, handler_options=process.self()) as server,
+            manual_client(server, certificates) as client,
+        ):
+            client.socket.sendall(client.shake_hands() + client.encrypted(b"!early") + client.encrypted(b"later"))
+            assert message() == ("refused", None)
+            assert recorded(10) == b"earlylater"
+            client.socket.sendall(client.encrypted(b"after"))
+            assert recorded(5) == b"after"
+            assert client.receive(1) == b""
 
 
 class TestWriting:
@@ -219,14 +230,16 @@ class TestWriting:
                 return Continue(state)
 
         tls = {"send_timeout": 50, "sndbuf": 4_608}
-        with serve_tls(Sender, certificates, tls, handler_options=process.self()) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                _, rest, sent = message()
-                assert data.endswith(rest)
-                assert len(data) - len(rest) == sent
-                with contextlib.suppress(ssl.SSLError, ConnectionError):
-                    received = len(receive_exactly(client, len(data)))
-                    assert sent <= received < len(data)
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            _, rest, sent = message()
+            assert data.endswith(rest)
+            assert len(data) - len(rest) == sent
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                received = len(receive_exactly(client, len(data)))
+                assert sent <= received < len(data)
 
     def test_connection_that_stays_open_after_that_loses_and_repeats_nothing(self, certificates: Certificates) -> None:
         data = bytes(range(251)) * 40_000
@@ -245,13 +258,17 @@ class TestWriting:
                 return Close(state)
 
         tls = {"send_timeout": 20, "send_timeout_close": False, "sndbuf": 4_608}
-        with serve_tls(Sender, certificates, tls, handler_options=process.self()) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert message() == ("timeout",)
-                assert receive_exactly(client, len(data) + 1) == data
-                assert message() == ("sent", len(data))
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert message() == ("timeout",)
+            assert receive_exactly(client, len(data) + 1) == data
+            assert message() == ("sent", len(data))
 
-    def test_sendfile_to_a_client_that_does_not_read_ends_in_time(self, certificates: Certificates, tmp_path: Any) -> None:
+    def test_sendfile_to_a_client_that_does_not_read_ends_in_time(
+        self, certificates: Certificates, tmp_path: Any
+    ) -> None:
         path = tmp_path / "large"
         path.write_bytes(bytes(16 << 20))
 
@@ -261,9 +278,11 @@ class TestWriting:
                 return Continue(state)
 
         tls = {"send_timeout": 20, "sndbuf": 4_608}
-        with serve_tls(Sender, certificates, tls, handler_options=process.self()) as server:
-            with connect_tls(server, certificates.trusting()):
-                assert message() == ("handle_timeout", False, None)
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()),
+        ):
+            assert message() == ("handle_timeout", False, None)
 
     def test_many_clients_that_do_not_read_keep_nobody_waiting(self, certificates: Certificates) -> None:
         class Flood(Echo):
@@ -302,9 +321,51 @@ class TestClose:
                 socket.send(data)
                 return Close(state)
 
-        with serve_tls(Sender, certificates, handler_options=process.self()) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert receive_exactly(client, len(data) + 1) == data
+        with (
+            serve_tls(Sender, certificates, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert receive_exactly(client, len(data) + 1) == data
+
+    def test_client_that_does_not_read_holds_nothing_up_and_gets_all_of_it_later(
+        self, certificates: Certificates
+    ) -> None:
+        data = bytes(range(250)) * 40_000
+
+        class Sender(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                with contextlib.suppress(SendTimeout):
+                    socket.send(data)
+                process.send(state, ("sent", socket.getstat().send_oct))
+                return Close(state)
+
+        tls = {"sndbuf": 4_608, "send_timeout": 20, "send_timeout_close": False}
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            sent = message()[1]
+            assert message() == ("handle_close", True, None)
+            assert receive_exactly(client, len(data)) == data[:sent]
+
+    def test_client_that_never_reads_is_reset_when_linger_is_over(self, certificates: Certificates) -> None:
+        class Sender(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                with contextlib.suppress(SendTimeout):
+                    socket.send(bytes(32 << 20))
+                return Close(state)
+
+        tls = {"sndbuf": 4_608, "send_timeout": 200, "send_timeout_close": False, "linger": (True, 1)}
+        with serve_tls(Sender, certificates, tls, handler_options=process.self()) as server, socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.settimeout(SECONDS)
+            client.connect(server.address)
+            manual = ManualClient(client, certificates.trusting())
+            client.sendall(manual.shake_hands())
+            assert message() == ("handle_close", True, None)
+            ended = select.poll()
+            ended.register(client, 0)  # only errors and the end
+            assert ended.poll(SECONDS * 1000)
 
     def test_closed_socket_refuses_everything(self, certificates: Certificates) -> None:
         class Closer(Telling):
@@ -319,10 +380,12 @@ class TestClose:
                 process.send(state, ("refused", refused))
                 return Continue(state)
 
-        with serve_tls(Closer, certificates, handler_options=process.self()) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                assert message() == ("refused", 4)
-                assert is_closed(client)
+        with (
+            serve_tls(Closer, certificates, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert message() == ("refused", 4)
+            assert is_closed(client)
 
     def test_killed_connection_is_closed_and_frees_its_thread(self, certificates: Certificates) -> None:
         class Sender(Telling):
@@ -331,13 +394,15 @@ class TestClose:
                 socket.send(bytes(64 << 20))
                 return Continue(state)
 
-        with serve_tls(Sender, certificates, handler_options=process.self()) as server:
-            with connect_tls(server, certificates.trusting()) as client:
-                pid = message()[1]
-                ref = process.monitor(pid)
-                process.exit(pid, "kill")
-                assert reason_of(ref) == "killed"
-                client.settimeout(SECONDS)
-                with contextlib.suppress(ssl.SSLError, ConnectionError):
-                    assert len(receive_exactly(client, 64 << 20)) < 64 << 20
+        with (
+            serve_tls(Sender, certificates, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            pid = message()[1]
+            ref = process.monitor(pid)
+            process.exit(pid, "kill")
+            assert reason_of(ref) == "killed"
+            client.settimeout(SECONDS)
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                assert len(receive_exactly(client, 64 << 20)) < 64 << 20
         assert threading.active_count() < 50

@@ -90,13 +90,17 @@ class ManualClient:
         self.incoming.write(data)
 
     def receive(self, length: int) -> bytes:
-        """Receive exactly so many bytes."""
+        """Receive exactly so many bytes, or less if the server says goodbye before."""
         data = b""
         while len(data) < length:
             try:
-                data += self.tls.read(length - len(data))
+                more = self.tls.read(length - len(data))
             except ssl.SSLWantReadError:
                 self.fill()
+                continue
+            if not more:
+                break
+            data += more
         return data
 
 

@@ -6,6 +6,7 @@ Bytes and operations are counted as the handler sees them: in clear.
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transports.iodata import Pieces
 from thousand_island.transports.stream import READ_SIZE
 from thousand_island.transports.tls_handshake import RECORD_SIZE, HandshakingStream
+from thousand_island.transports.tls_linger import Lingering
 
 __all__ = ["TLSStream"]
 
@@ -82,6 +84,7 @@ class TLSStream(HandshakingStream):
             try:
                 data: bytes = self.tls.read(size)
             except ssl.SSLWantReadError:
+                self._answer()
                 self._fill()
                 continue
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -91,10 +94,14 @@ class TLSStream(HandshakingStream):
                 raise
             if not data:
                 raise SocketClosed("the peer has closed the connection")
-            if self.outgoing.pending:
-                self._flush_what_goes()  # an answer of the TLS layer itself, such as to an update of the keys
+            self._answer()
             self.look_again = self.look_again or len(data) == size or self.incoming.pending > 0
             return data
+
+    def _answer(self) -> None:
+        """Send what the TLS layer itself says, such as to an update of the keys or a renegotiation (it says no)."""
+        if self.outgoing.pending:
+            self._flush_what_goes()
 
     def await_data(self) -> None:
         """Have the owner sent ``source`` as soon as there is something to read."""
@@ -206,6 +213,10 @@ class TLSStream(HandshakingStream):
         if way != "read":
             self._keep_what_came()
             self._say_goodbye()
+            try:
+                self._hand_over(self._deadline(self.options.send_timeout))
+            except OSError:
+                pass  # the peer does not read, or has gone
         super().shutdown(way)
 
     def _keep_what_came(self) -> None:
@@ -219,10 +230,22 @@ class TLSStream(HandshakingStream):
         except ssl.SSLError as error:
             self.failure = error
 
+    def __del__(self) -> None:
+        # Without a goodbye: this may be the garbage collector, at a moment when this thread holds any lock.
+        self.established = False
+        super().__del__()
+
     def _give_back(self) -> None:
         if self.established:
-            self._say_goodbye()  # if the system takes that at once
-        self.established = False
+            self.established = False
+            self._say_goodbye()
+            try:
+                self._flush()
+            except BlockingIOError:
+                if self._linger():
+                    return
+            except OSError:
+                pass  # the peer has gone
         super()._give_back()
 
     def _say_goodbye(self) -> None:
@@ -230,7 +253,15 @@ class TLSStream(HandshakingStream):
             self.tls.unwrap()
         except ssl.SSLError:
             pass  # it waits for the peer's answer, which nobody needs; or the TLS layer has failed before
-        self._flush_what_goes()
+
+    def _linger(self) -> bool:
+        enabled, seconds = self.options.linger
+        if not enabled or seconds == 0:
+            return False
+        rest = bytes(self.unsent) + self.outgoing.read()
+        taken_over = socket.socket(fileno=self.sock.detach())  # for this connection it is closed, as after any close
+        Lingering(taken_over, self.source, rest, seconds).start()
+        return True
 
 
 def _take_block(pieces: Pieces) -> bytes | memoryview:

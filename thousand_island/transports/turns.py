@@ -61,13 +61,19 @@ class Turns:
         self.source = _ListenSource(fd, process, self)
         self.closed = False
 
-    def wait_turn(self, acceptor: Process) -> None:
-        """Have ``acceptor`` sent ``YourTurn`` when it is its turn and there may be a connection."""
+    def wait_turn(self, acceptor: Process, *, first: bool = False) -> None:
+        """Have ``acceptor`` sent ``YourTurn`` when it is its turn and there may be a connection.
+
+        Args:
+            acceptor: who waits.
+            first: whether it is the next again, having found nothing when it was its turn. So the connections go to the
+                acceptors in turn, and each gets its share before one gets more.
+        """
         with self.lock:
             if not self.closed:
                 watch(self.source)
                 if not self.ready:
-                    self.waiting.append(acceptor)
+                    self.waiting.insert(0 if first else len(self.waiting), acceptor)
                     return
             self.ready = False
         deliver(acceptor, _YOUR_TURN)
