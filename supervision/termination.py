@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from supervision import reports, restart
+from supervision.calls import run_in_place
 from supervision.child_reports import report_exit
 from supervision.children import Child
 from supervision.messages import BRUTAL_KILL, Exit
@@ -105,6 +106,8 @@ def _await(supervisor: Process, record: ThreadRecord, ending: _Ending) -> None:
     """
     child = ending.pid._process
     try:
+        if ending.deadline is None:  # nothing is to be done meanwhile, so it may end on this thread
+            run_in_place(child, record, ending)
         if not wait_for(ending, record, supervisor, ending.deadline):
             exit_signal(supervisor.pid, child, "kill")
             # It is dead now. If it was dying already, this ends when all that it held has been released.

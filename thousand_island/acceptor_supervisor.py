@@ -11,9 +11,11 @@ from supervision import process
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.process_table import Pid
+from supervision.signals import own
 from supervision.supervisor import Supervisor
 from thousand_island.acceptor import Acceptor, AcceptorContext
 from thousand_island.listening import Listening
+from thousand_island.orphans import Orphans
 
 __all__ = ["AcceptorSupervisor"]
 
@@ -38,6 +40,7 @@ class AcceptorSupervisor(Supervisor):
 
 
 def _start_connection_sup(context: AcceptorContext) -> Pid:
-    config = context.listening.config
-    context.connection_sup = DynamicSupervisor.start_link(max_children=config.num_connections)
-    return context.connection_sup
+    listening = context.listening
+    context.connection_sup = pid = DynamicSupervisor.start_link(max_children=listening.config.num_connections)
+    own(pid._process, Orphans(listening))
+    return pid

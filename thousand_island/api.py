@@ -186,16 +186,14 @@ def stop(server: Any, connection_wait: float = 15_000) -> None:
     pid = process.whereis(server)
     if pid is None:
         raise NoProcess(server)
-    _announce(pid, connection_wait)
+    try:
+        connections = shared(pid).connections
+    except ServerUnavailable as error:  # it has just ended
+        raise NoProcess(server) from error
+    connections.stop_by = time.monotonic() + connection_wait / 1000  # which their supervisors do not know
     try:
         calls.stop(pid, "normal", connection_wait)
     except CallTimeout:
         force_end(pid)
-
-
-def _announce(server: Pid, connection_wait: float) -> None:
-    """Let the connections know how long they have, which their supervisors do not."""
-    try:
-        shared(server).connections.stop_by = time.monotonic() + connection_wait / 1000
-    except ServerUnavailable:
-        pass  # it is ending already
+    finally:
+        connections.kill()  # only those are left whose supervisor had been killed

@@ -89,6 +89,11 @@ class Connections:
             if parent is not None:
                 exit_signal(parent, process, "shutdown")
 
+    def kill(self) -> None:
+        """Kill those that are left."""
+        for process in list(self.live):
+            exit_signal(process.pid, process, "kill")
+
     def drain_no_more(self) -> None:
         """The server goes on after all: those that are added from now on are not told."""
         self.drain = None

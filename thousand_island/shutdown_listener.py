@@ -10,6 +10,7 @@ from typing import Any
 
 from supervision import process
 from supervision.actor import Actor
+from supervision.foreign import this_process
 from supervision.messages import BRUTAL_KILL, INFINITY
 from supervision.results import Ok
 from supervision.threads import library_call
@@ -31,8 +32,16 @@ class ShutdownListener(Actor):
     @library_call
     def terminate(self, reason: Any, listening: Listening) -> None:
         """Close the listening sockets, then tell the connections that the server shuts down."""
+        if not _server_ends():
+            return  # this is restarted because something before it has died; the sockets are the Listener's then
         listening.close_sockets()
         shutdown_timeout = listening.config.shutdown_timeout
         if shutdown_timeout != BRUTAL_KILL:  # else they hear nothing and are killed
             deadline = INFINITY if shutdown_timeout == INFINITY else time.monotonic() + shutdown_timeout / 1000
             listening.connections.shut_down(deadline)
+
+
+def _server_ends() -> bool:
+    server = this_process().parent
+    body = None if server is None or server._process.dead else server._process.body
+    return body is None or body.stopping  # type: ignore[attr-defined]

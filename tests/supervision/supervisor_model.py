@@ -68,11 +68,10 @@ class Node:
         return next((child for child in self.children if child.plan.name == name), None)
 
     def shape(self) -> Shape:
-        """A worker is its name; a supervisor is its name and its children, None for those that do not run."""
+        """The children of a supervisor by name, None for those that do not run; a worker is ``"up"``."""
         if isinstance(self.plan, WorkerPlan):
-            return self.plan.name
-        shapes = ((child.plan.name, child.node and child.node.shape()) for child in self.children)
-        return (self.plan.name, *shapes)
+            return "up"
+        return tuple((child.plan.name, child.node and child.node.shape()) for child in self.children)
 
 
 @dataclass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -20,7 +21,7 @@ from supervision import (
     child_spec,
     process,
 )
-from tests.supervision.supervised import PATIENCE, Journal, Script, Worker, raising, worker, writers
+from tests.supervision.supervised import PATIENCE, Journal, Script, Worker, raising, until, worker, writers
 
 
 @pytest.fixture(autouse=True)
@@ -207,9 +208,30 @@ class TestInterruption:
         def interrupt(*_: Any) -> None:
             raise Interrupted
 
+        def once_run_waits() -> None:
+            until(lambda: sys._current_frames()[threading.main_thread().ident or 0].f_code.co_name == "wait")
+            os.kill(os.getpid(), signal.SIGUSR1)
+
         before = signal.signal(signal.SIGUSR1, interrupt)
+        living = set(process.pids())
         try:
             with pytest.raises(Interrupted):
-                supervision.run([worker(1), signaller(signal.SIGUSR1)])
+                supervision.run([worker(1, Script(starts=[once_run_waits]))])
         finally:
             signal.signal(signal.SIGUSR1, before)
+        assert set(process.pids()) == living
+
+    def test_signals_of_others_and_stray_messages_change_nothing(self) -> None:
+        heard: list[int] = []
+
+        def disturb() -> None:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            root = process.info(process.self()).ancestors[0]
+            process.send(process.info(root).ancestors[0], "hello")
+
+        before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+        try:
+            assert supervision.run([worker(1, Script(starts=[disturb])), signaller(signal.SIGTERM)]) == 0
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        assert heard == [signal.SIGUSR1]

@@ -7,8 +7,8 @@ import pytest
 from supervision.interpreter_exit import PATIENCE_SECONDS, TURN_SECONDS
 from tests.programs import output_of, run
 
-# Seconds. Whatever ends by itself does so in a fraction of the turn that each is given. Only 3.12, which starts no thread
-# any more, may have nobody to run a process when another one has just begun to block.
+# Seconds. Whatever ends by itself does so in a fraction of the turn that each is given. Only 3.12, which then starts no
+# thread any more, may have nobody to run a process when another one has just begun to block.
 AT_ONCE = PATIENCE_SECONDS if sys.version_info[:2] == (3, 12) else TURN_SECONDS
 
 # The callback registered first runs last, and tells how long the others have taken.

@@ -181,6 +181,14 @@ class TestUse:
         ref = process.monitor(NAME)
         assert process.receive(lambda message: getattr(message, "ref", None) is ref).reason == "noproc"
 
+    def test_the_end_of_the_registry_ends_the_server_without_a_word(
+        self, registry: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pid = Doer.start(name=NAME)
+        end(process.whereis(registry))  # type: ignore[arg-type]
+        assert not process.is_alive(pid)
+        assert [record.getMessage() for record in caplog.records if "released" in record.getMessage()] == []
+
     def test_the_supervisor_that_restarts_a_child_finds_the_name_free(
         self, registry: str, supervise: Callable[..., Pid]
     ) -> None:

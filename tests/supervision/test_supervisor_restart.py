@@ -448,8 +448,9 @@ class TestBackoff:
         script = Script(starts=[None, restarted.release, restarted.release])
         sup = supervise([worker(1, script, backoff=asked)], supervisor=Timed)
         for seconds in (0.0, healthy_for):
+            pid = pid_of(sup, 1)  # first, for by then the supervisor has noted when it started
             Timed.clock.now += seconds
-            end(pid_of(sup, 1), "crash")
+            end(pid, "crash")
             assert restarted.acquire(timeout=PATIENCE / 1000)
         assert [number for number, _ in asked.answers] == [1, attempt]
 

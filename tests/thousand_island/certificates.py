@@ -63,7 +63,7 @@ def make_certificates(directory: Path) -> Certificates:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     pem = serialization.Encoding.PEM
 
     def write(name: str, key: Any, issuer: Any, issuer_key: Any, *hosts: str, password: str | None = None) -> Any:
@@ -82,6 +82,8 @@ def make_certificates(directory: Path) -> Certificates:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
             builder = builder.add_extension(authority_id, critical=False)
+        else:
+            builder = builder.add_extension(_for_signing(x509), critical=True)
         certificate = builder.sign(issuer_key, hashes.SHA256())
         lock: Any = serialization.NoEncryption()
         if password is not None:
@@ -110,6 +112,12 @@ def make_certificates(directory: Path) -> Certificates:
         stranger=identity("stranger", new_key(), strange, "stranger.example"),
         locked=identity("locked", new_key(), signer, "localhost", password=PASSWORD),
     )
+
+
+def _for_signing(x509: Any) -> Any:
+    uses = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    others = dict.fromkeys((*uses, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(key_cert_sign=True, crl_sign=True, **others)
 
 
 def _host(x509: Any, host: str) -> Any:

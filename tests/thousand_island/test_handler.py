@@ -14,7 +14,6 @@ from tests.thousand_island.serving import (
     Echo,
     Server,
     Telling,
-    down,
     events_of,
     exchange,
     is_closed,
@@ -101,10 +100,10 @@ class TestHandleConnection:
         class Nothing(Handler):
             pass
 
-        with serve(Nothing, read_timeout=20) as server, server.connect() as client:
+        with events_of(Nothing) as events, serve(Nothing, read_timeout=20) as server, server.connect() as client:
             client.sendall(b"data")
-            pid = server.only_connection()
-            assert down(pid) in [("shutdown", "read_timeout"), "noproc"]
+            assert events.wait("connection.async_recv")[0] == {"data": b"data"}
+            assert events.wait("connection.stop")[1]["error"] == "timeout"
             assert is_closed(client)
         assert not caplog.records
 

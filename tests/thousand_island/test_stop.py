@@ -41,7 +41,7 @@ class Busy(Telling):
         return Continue(state)
 
     def sleep(self, socket: Any, state: Any) -> Any:
-        time.sleep(3)  # foreign code that nobody can interrupt
+        time.sleep(2.5)  # foreign code that nobody can interrupt
         return Continue(state)
 
     def spin(self, socket: Any, state: Any) -> Any:

@@ -19,7 +19,7 @@ from tests.thousand_island.serving import (
     receive_exactly,
     serve,
 )
-from thousand_island import Continue, Error, Handler, Persistent, SocketTimeout
+from thousand_island import Continue, Error, Persistent, SocketTimeout
 
 TIMED_OUT = ("handle_timeout", True, None)
 
@@ -291,6 +291,10 @@ class TestTimeInCallbacks:
 class Calling(Telling):
     """Returns from ``handle_call`` with the timeout that was asked for, and tells of every TIMEOUT."""
 
+    def handle_connection(self, socket: Any, state: Any) -> Any:
+        process.send(state, ("pid", self.pid))
+        return Continue(state)
+
     def handle_call(self, request: Any, caller: Any, state: Any) -> Any:
         return Reply("ok", state, request)
 
@@ -304,45 +308,43 @@ class TestTimeoutsOfActorCallbacks:
     def test_they_reach_handle_info_if_messages_do_not_defer(self) -> None:
         options = {"handler_options": process.self(), "read_timeout": LONG, "messages_defer_timeout": False}
         with serve(Calling, **options) as server, server.connect() as client:
-            exchange_connection(server)
-            assert call(server.only_connection(), 1) == "ok"
+            assert call(message()[1], 1) == "ok"
             assert message() == ("info", TIMEOUT)
             assert is_silent(client)
 
     def test_they_are_the_next_idle_limit_by_default(self) -> None:
         with serve(Calling, handler_options=process.self(), read_timeout=LONG) as server, server.connect() as client:
-            exchange_connection(server)
-            assert call(server.only_connection(), 30) == "ok"
+            assert call(message()[1], 30) == "ok"
             assert is_closed(client)
             assert message() == TIMED_OUT
 
     def test_without_one_read_timeout_begins_anew_by_default(self) -> None:
         with serve(Calling, handler_options=process.self(), read_timeout=300) as server, server.connect() as client:
-            exchange_connection(server)
+            pid = message()[1]
             for _ in range(4):
                 client.settimeout(0.15)
                 with pytest.raises(TimeoutError):
                     client.recv(1)
-                assert call(server.only_connection(), None) == "ok"
+                assert call(pid, None) == "ok"
             client.settimeout(DEADLINE / 1000)
             assert is_closed(client)
             assert message() == TIMED_OUT
 
 
-def exchange_connection(server: Any) -> None:
-    """Wait until the connection has its process."""
-    while not server.connections():
-        pass
-
-
 class TestIdleTime:
     def test_a_message_that_means_nothing_to_the_loop_does_not_lose_the_limit(self) -> None:
-        class Forgetful(Handler):
+        class Forgetful(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                process.send(state, ("pid", self.pid))
+                return Continue(state)
+
             def handle_info(self, message: Any, state: Any) -> Any:
                 return NoReply(state)
 
-        with serve(Forgetful, read_timeout=100, messages_defer_timeout=False) as server, server.connect() as client:
-            exchange_connection(server)
+        options = {"handler_options": process.self(), "read_timeout": 100, "messages_defer_timeout": False}
+        with serve(Forgetful, **options) as server, server.connect() as client:
+            pid = message()[1]
             for _ in range(100):
-                process.send(server.connections()[0], "noise")
+                process.send(pid, "noise")
             assert is_closed(client)
+            assert message() == TIMED_OUT

@@ -216,6 +216,21 @@ class TestEnd:
             assert recorded(5) == b"after"
             assert client.receive(1) == b""
 
+    @pytest.mark.parametrize("way", ["read", "read_write"])
+    def test_shutdown_of_reading_ends_the_connection(self, certificates: Certificates, way: str) -> None:
+        class Deaf(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                socket.send(b"farewell")
+                socket.shutdown(way)
+                return Continue(state)
+
+        with (
+            serve_tls(Deaf, certificates, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert receive_exactly(client, 9) == b"farewell"
+            assert message() == ("handle_close", False, None)
+
 
 class TestWriting:
     def test_client_that_does_not_read_in_time_ends_the_send(self, certificates: Certificates) -> None:
@@ -240,6 +255,23 @@ class TestWriting:
             with contextlib.suppress(ssl.SSLError, ConnectionError):
                 received = len(receive_exactly(client, len(data)))
                 assert sent <= received < len(data)
+
+    def test_small_pieces_to_a_client_that_does_not_read_end_in_time(self, certificates: Certificates) -> None:
+        class Sender(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                try:
+                    for _ in range(1 << 20):
+                        socket.send(b"small" * 200)
+                except SendTimeout as error:
+                    process.send(state, ("rest", error.rest))
+                return Continue(state)
+
+        tls = {"send_timeout": 50, "sndbuf": 4_608}
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()),
+        ):
+            assert message() == ("rest", b"small" * 200)
 
     def test_connection_that_stays_open_after_that_loses_and_repeats_nothing(self, certificates: Certificates) -> None:
         data = bytes(range(251)) * 40_000
@@ -283,6 +315,21 @@ class TestWriting:
             connect_tls(server, certificates.trusting()),
         ):
             assert message() == ("handle_timeout", False, None)
+
+    def test_sendfile_sends_no_more_than_there_is(self, certificates: Certificates, tmp_path: Any) -> None:
+        (tmp_path / "short").write_bytes(b"short")
+
+        class Sender(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                process.send(state, ("sent", socket.sendfile(tmp_path / "short", 1, 1_000_000)))
+                return Close(state)
+
+        with (
+            serve_tls(Sender, certificates, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            assert receive_exactly(client, 5) == b"hort"
+            assert message() == ("sent", 4)
 
     def test_many_clients_that_do_not_read_keep_nobody_waiting(self, certificates: Certificates) -> None:
         class Flood(Echo):

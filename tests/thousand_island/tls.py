@@ -56,14 +56,18 @@ class ManualClient:
         self.outgoing = ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
-    def shake_hands(self) -> bytes:
-        """Go through the handshake, and return its last words, which are not sent yet."""
+    def shake_hands(self, at_once: int = 65_536) -> bytes:
+        """Go through the handshake, and return its last words, which are not sent yet.
+
+        Args:
+            at_once: bytes to receive at most between two looks at what they say.
+        """
         while True:
             try:
                 self.tls.do_handshake()
             except ssl.SSLWantReadError:
                 self.flush()
-                self.fill()
+                self.fill(at_once)
             else:
                 return self.outgoing.read()
 
@@ -82,9 +86,9 @@ class ManualClient:
         """Send what there is to send."""
         self.socket.sendall(self.outgoing.read())
 
-    def fill(self) -> None:
+    def fill(self, at_once: int = 65_536) -> None:
         """Receive something."""
-        data = self.socket.recv(65_536)
+        data = self.socket.recv(at_once)
         if not data:
             raise ConnectionResetError("the server has closed the connection")
         self.incoming.write(data)

@@ -49,10 +49,6 @@ class _TakenOver:
         """Nothing ever comes."""
         raise BlockingIOError
 
-    def fileno(self) -> int:
-        """As of a closed socket."""
-        return -1
-
 
 _TAKEN_OVER: Final = _TakenOver()
 

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Final
 
-from supervision.readiness import Source, forget
+from supervision.readiness import Source, forget, watch
 from supervision.scheduler import scheduler
 from supervision.timers import Timer
 from supervision.waits import Wait
@@ -44,9 +44,7 @@ class Lingering(Wait):
         scheduler.add_timer(self.timer)
         source = self.source
         source.writer = self
-        if not source.watched:
-            source.watched = True
-            scheduler.poller.add(source)
+        watch(source)
         if not source.watches_writing:
             scheduler.poller.watch_writing(source)
         self.fire()  # after it is attached: room that came before is met here, what comes later fires it again

@@ -260,6 +260,7 @@ class TLSStream(HandshakingStream):
             return False
         rest = bytes(self.unsent) + self.outgoing.read()
         taken_over = socket.socket(fileno=self.sock.detach())  # for this connection it is closed, as after any close
+        taken_over.setblocking(False)
         Lingering(taken_over, self.source, rest, seconds).start()
         return True
 
