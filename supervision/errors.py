@@ -156,7 +156,7 @@ class AlreadyPresent(SupervisionError, ValueError):
 
 
 class NotFound(SupervisionError, LookupError):
-    """The supervisor has no such child."""
+    """The supervisor has no such child, or the registry no such key of the caller's."""
 
 
 class Running(SupervisionError):

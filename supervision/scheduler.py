@@ -48,9 +48,11 @@ class Scheduler:
     def start(self) -> None:
         """Make everything new; also in a forked child, whose threads and descriptors are those of its parent."""
         self.run_queue: deque[Process] = deque()
-        # Workers with nothing to do, each with ``wake`` set. A worker adds itself and then looks at the run queue;
-        # an enqueuer appends to the run queue and then looks here. Whoever pops a worker from it must wake it.
-        self.idle: deque[ThreadRecord] = deque()
+        # How to wake the workers with nothing to do: the record of each that sleeps, and the poller for the one that
+        # polls. Not its record: who has popped that may be late, and would then wake it out of some other wait. A
+        # worker adds its entry and then looks at the run queue; an enqueuer appends to the run queue and then looks
+        # here. Whoever pops an entry must wake it.
+        self.idle: deque[ThreadRecord | Poller] = deque()
         self.timers = Timers()
         self.poller: Poller = new_poller()
         # What the poller has found and nobody has handled yet. Shared, because the worker that found it may lose its
@@ -160,7 +162,7 @@ class Scheduler:
             return False
         record.idling = True
         if self.polling.acquire(False):
-            self.found.extend(self._poll(record))
+            self.found.extend(self._poll())
             self.polling.release()
         else:
             self._sleep(record)
@@ -177,9 +179,8 @@ class Scheduler:
             self._wake_one()
         return True
 
-    def _poll(self, record: ThreadRecord) -> Ready:
-        record.wake = self.poller.wake
-        self.idle.append(record)
+    def _poll(self) -> Ready:
+        self.idle.append(self.poller)
         # After the append: an enqueuer either finds this worker in ``idle`` or its work is found here.
         timeout: float | None = 0
         if not (self.run_queue or self.found):
@@ -187,13 +188,12 @@ class Scheduler:
             timeout = None if deadline is None else min(max(0.0, deadline - time.monotonic()), LONGEST_POLL)
         ready = self.poller.wait(timeout)
         try:
-            self.idle.remove(record)
+            self.idle.remove(self.poller)
         except ValueError:
             pass  # popped by an enqueuer, whose wake-up at worst ends the next wait early
         return ready
 
     def _sleep(self, record: ThreadRecord) -> None:
-        record.wake = record.parker.release
         self.idle.append(record)
         if self.run_queue or self.found:
             try:
@@ -258,10 +258,10 @@ class Scheduler:
 
     def _wake_one(self) -> None:
         try:
-            record = self.idle.pop()
+            sleeper = self.idle.pop()
         except IndexError:
             return  # it is awake already and looks at the run queue
-        record.wake()
+        sleeper.wake()
 
 
 def deliver(process: Process, message: Any) -> None:

@@ -58,7 +58,6 @@ class ThreadRecord:
         "slice",
         "struck",
         "taken_by_watchdog",
-        "wake",
         "worker",
     )
 
@@ -82,7 +81,6 @@ class ThreadRecord:
         self.slice = 0
         self.in_slice = False
         self.idling = False
-        self.wake: Callable[[], Any] = self.parker.release
         self.exposed: Process | None = None
         # Guards ``struck`` and the decision to strike: a strike and its taking back never overlap.
         self.lock = threading.Lock()
@@ -101,6 +99,10 @@ class ThreadRecord:
         """End what ``descend`` began."""
         self.depth -= 1
         self.parker = self.parkers[self.depth]
+
+    def wake(self) -> None:
+        """End the wait of a worker that has nothing to do; called by whoever took it from the list of these."""
+        self.parker.release()
 
     def renew_parker(self) -> None:
         """Leave the parker to whoever may yet release it: after an interruption nobody can tell whether it has been."""

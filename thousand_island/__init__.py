@@ -5,6 +5,7 @@ Counterpart: ``ThousandIsland``.
 
 from __future__ import annotations
 
+from thousand_island import logger, telemetry, transports
 from thousand_island.api import (
     ServerInfo,
     child_spec,
@@ -53,8 +54,8 @@ __all__ = [
     "NotAttached",
     "NotOwner",
     "NotSecure",
-    "PlaintextPending",
     "Persistent",
+    "PlaintextPending",
     "ProtocolNotNegotiated",
     "Ready",
     "SendTimeout",
@@ -74,10 +75,13 @@ __all__ = [
     "connection_pids",
     "info",
     "listener_info",
+    "logger",
     "reload_certificates",
     "resume",
     "start_link",
     "status",
     "stop",
     "suspend",
+    "telemetry",
+    "transports",
 ]

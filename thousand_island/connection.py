@@ -207,9 +207,9 @@ class Connection(Server):
         process = self.process
         try:
             record.exposed = process
-            if process.dead:
-                raise Killed
             try:
+                if process.dead:
+                    raise Killed
                 result = self.handler.handle_data(data, socket, self.state[1])
             finally:
                 record.exposed = None

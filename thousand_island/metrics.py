@@ -39,12 +39,15 @@ Counterpart: a ``Telemetry.Metrics`` reporter, such as ``TelemetryMetricsPrometh
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from supervision.threads import library_call
 from thousand_island.errors import AlreadyAttached, NotAttached
+from thousand_island.events import PREFIX
 from thousand_island.telemetry import signal_of
 
 if TYPE_CHECKING:
@@ -62,14 +65,22 @@ _SIZES: Final = tuple(float(64 * 16**power) for power in range(7))
 # the memory of whoever keeps the time series; no good protocol has so many reasons.
 _MOST_WORDS: Final = 100
 
+# Characters. What is longer is a sentence, or data.
+_LONGEST_WORD: Final = 40
+
 _OTHER: Final = "other"
+
+_HANDLER: Final = ("handler",)
+_ERROR: Final = ("handler", "error")
+
+Fields: TypeAlias = dict[str, Any]
 
 
 class _Attachment:
     """What is attached now."""
 
     def __init__(self) -> None:
-        # Guards the fields below, and the order of registering and connecting. Taken before the registry's and blinker's.
+        # Guards the fields below, and the order of registering and connecting. Taken before the registry's lock.
         self.lock = threading.Lock()
         self.metrics: _Metrics | None = None
         self.registry: CollectorRegistry | None = None
@@ -145,23 +156,114 @@ class _Metrics:
     """
 
     def __init__(self, client: Any) -> None:
-        def made(kind: Any, name: str, doc: str, *labels: str, **options: Any) -> Any:
-            return kind(f"thousand_island_{name}", doc, ("handler", *labels), registry=None, **options)
-
-        counter, histogram = client.Counter, client.Histogram
-        self.connections = made(client.Gauge, "connections", "Open connections.", multiprocess_mode="livesum")
-        self.started = made(counter, "connections_started", "Connections that a handler got.")
-        self.stopped = made(counter, "connections_stopped", "Connections that ended.", "error")
-        self.refused = made(counter, "connections_refused", "Connections closed without a handler.", "error")
-        self.accept_errors = made(counter, "accept_errors", "Failures to accept.", "error")
-        self.socket_errors = made(counter, "socket_errors", "Failures to read and write.", "operation", "error")
-        self.reads = made(counter, "reads", "Reads of connections that have ended.")
-        self.writes = made(counter, "writes", "Writes of connections that have ended.")
-        of_each = "connection_{}".format
-        self.duration = made(
-            histogram, of_each("duration_seconds"), "How long connections lasted.", buckets=_DURATIONS
+        kinds = (client.Counter, client.Gauge, client.Histogram)
+        counter, gauge, histogram = (functools.partial(kind, namespace=PREFIX, registry=None) for kind in kinds)
+        self.connections = gauge("connections", "Open connections.", _HANDLER, multiprocess_mode="livesum")
+        self.started = counter("connections_started", "Connections that a handler got.", _HANDLER)
+        self.stopped = counter("connections_stopped", "Connections that ended.", _ERROR)
+        self.refused = counter("connections_refused", "Connections closed without a handler.", _ERROR)
+        self.accept_errors = counter("accept_errors", "Failures to accept.", _ERROR)
+        self.socket_errors = counter("socket_errors", "Failures to read and write.", (*_ERROR, "operation"))
+        self.reads = counter("reads", "Reads of connections that have ended.", _HANDLER)
+        self.writes = counter("writes", "Writes of connections that have ended.", _HANDLER)
+        self.duration = histogram(
+            "connection_duration_seconds", "How long connections lasted.", _HANDLER, buckets=_DURATIONS
         )
-        self.received = made(histogram, of_each("received_bytes"), "Bytes from each client.", buckets=_SIZES)
-        self.sent = made(histogram, of_each("sent_bytes"), "Bytes to each client.", buckets=_SIZES)
-        self.open: dict[Any, None] = {}
-        self.words: dict[str, None] = {}
+        self.received = histogram("connection_received_bytes", "Bytes from each client.", _HANDLER, buckets=_SIZES)
+        self.sent = histogram("connection_sent_bytes", "Bytes to each client.", _HANDLER, buckets=_SIZES)
+        self.all = [one for one in vars(self).values() if hasattr(one, "collect")]
+        self.open: set[Any] = set()
+        self.words: set[str] = set()
+
+    def describe(self) -> Iterator[Metric]:
+        """Give the names, for the registry to look for clashes."""
+        for metric in self.all:
+            yield from metric.describe()
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the values."""
+        for metric in self.all:
+            yield from metric.collect()
+
+    def receivers(self) -> dict[str, Callable[..., None]]:
+        """Give the events that are listened to."""
+        return {
+            "acceptor.stop": self.acceptor_stopped,
+            "acceptor.spawn_error": self.connection_refused,
+            "acceptor.econnaborted": self.accept_failed,
+            "acceptor.einval": self.accept_failed,
+            "acceptor.accept_error": self.accept_failed,
+            "acceptor.emfile": self.accept_failed,
+            "connection.start": self.connection_started,
+            "connection.stop": self.connection_stopped,
+            "connection.recv_error": self.socket_failed,
+            "connection.send_error": self.socket_failed,
+            "connection.sendfile_error": self.socket_failed,
+        }
+
+    @library_call
+    def connection_started(self, _server: Any, *, event: str, measurements: Fields, metadata: Fields) -> None:
+        handler = _name(metadata["handler"])
+        self.open.add(metadata["telemetry_span_context"])
+        self.connections.labels(handler).inc()
+        self.started.labels(handler).inc()
+
+    @library_call
+    def connection_stopped(self, _server: Any, *, event: str, measurements: Fields, metadata: Fields) -> None:
+        handler = _name(metadata["handler"])
+        span = metadata["telemetry_span_context"]
+        if span in self.open:
+            self.open.remove(span)
+            self.connections.labels(handler).dec()
+        self.stopped.labels(handler, self._cause(metadata.get("error", ""))).inc()
+        self.duration.labels(handler).observe(measurements["duration"] / 1_000_000_000)
+        self.received.labels(handler).observe(measurements["recv_oct"])
+        self.sent.labels(handler).observe(measurements["send_oct"])
+        self.reads.labels(handler).inc(measurements["recv_cnt"])
+        self.writes.labels(handler).inc(measurements["send_cnt"])
+
+    @library_call
+    def connection_refused(self, _server: Any, *, event: str, measurements: Fields, metadata: Fields) -> None:
+        cause = self._cause(measurements.get("error", "num_connections"))
+        self.refused.labels(_name(metadata["handler"]), cause).inc()
+
+    @library_call
+    def accept_failed(self, _server: Any, *, event: str, measurements: Fields, metadata: Fields) -> None:
+        cause = self._cause(measurements.get("error", _last_word(event)))
+        self.accept_errors.labels(_name(metadata["handler"]), cause).inc()
+
+    @library_call
+    def acceptor_stopped(self, _server: Any, *, event: str, measurements: Fields, metadata: Fields) -> None:
+        if "error" in metadata:  # one that its acceptor could not go on after, and has no event of its own
+            self.accept_errors.labels(_name(metadata["handler"]), self._cause(metadata["error"])).inc()
+
+    @library_call
+    def socket_failed(self, _server: Any, *, event: str, measurements: Fields, metadata: Fields) -> None:
+        operation = _last_word(event).removesuffix("_error")
+        self.socket_errors.labels(_name(metadata["handler"]), self._cause(measurements["error"]), operation).inc()
+
+    def _cause(self, error: Any) -> str:
+        """Give the label for a reason."""
+        match error:
+            case "":
+                return ""
+            case str() if error in self.words:
+                return error
+            case str() if error.isidentifier() and len(error) <= _LONGEST_WORD and len(self.words) < _MOST_WORDS:
+                self.words.add(error)  # several threads may do so at once, and exceed the number by a few
+                return error
+            case BaseException():
+                return type(error).__name__
+        return _OTHER
+
+
+def _last_word(event: str) -> str:
+    return event.rpartition(".")[2]
+
+
+def _name(handler: Any) -> str:
+    """Give the full name of a class or module, and of the class of anything else."""
+    if isinstance(handler, ModuleType):
+        return handler.__name__
+    cls = handler if isinstance(handler, type) else type(handler)
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -31,7 +31,8 @@ class Transport(Protocol):
     """Basic socket functions; functions of a module or methods of any object.
 
     ``listener`` and ``socket`` below are whatever ``listen`` and ``accept`` return; nobody else looks into them. A
-    transport may also have ``check_options(port, options)``, which refuses bad options before anything is started.
+    transport may also have ``check_options(port, options)``, which refuses bad options before anything is started, and
+    ``reload_certificates(listeners)``, for the function of that name.
     """
 
     def listen(self, port: int, options: Mapping[str, Any]) -> Any:

@@ -212,25 +212,29 @@ class Events:
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
-        self.changed = threading.Condition()  # guards the two below
+        self.changed = threading.Condition()  # guards the three below
         self.arrived: list[Event] = []
-        self.taken: list[Event] = []
+        self.named: dict[str, list[Event]] = {}
+        self.taken: dict[str, int] = {}
 
     def receive(self, sender: Any, *, event: str, measurements: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Take an event."""
         if metadata["handler"] is self.handler:
             with self.changed:
-                self.arrived.append((event.removeprefix("thousand_island."), measurements, metadata))
+                name = event.removeprefix("thousand_island.")
+                self.arrived.append((name, measurements, metadata))
+                self.named.setdefault(name, []).append(self.arrived[-1])
                 self.changed.notify_all()
 
     def wait(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Take the next event of that name; return its measurements and metadata."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self._next(name), SECONDS), f"no {name} among {self.arrived}"
-            event = self._next(name)
-            assert event is not None
-            self.taken.append(event)
-        return event[1], event[2]
+            arrived = self.named.setdefault(name, [])
+            taken = self.taken.get(name, 0)
+            assert self.changed.wait_for(lambda: len(arrived) > taken, SECONDS), f"no {name} among {self.names()}"
+            self.taken[name] = self.taken.get(name, 0) + 1
+            _, measurements, metadata = self.named[name][self.taken[name] - 1]
+        return measurements, metadata
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of all events that have come so far, taken or not."""
@@ -240,10 +244,7 @@ class Events:
     def all(self, name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Measurements and metadata of all events of that name so far, taken or not."""
         with self.changed:
-            return [(measurements, metadata) for event, measurements, metadata in self.arrived if event == name]
-
-    def _next(self, name: str) -> Event | None:
-        return next((event for event in self.arrived if event[0] == name and event not in self.taken), None)
+            return [(measurements, metadata) for _, measurements, metadata in self.named.get(name, [])]
 
 
 @contextlib.contextmanager
