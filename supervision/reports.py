@@ -31,7 +31,7 @@ NOTHING: Final = _Nothing()
 
 
 QUIET: Final[Any] = object()
-"""What is given as the crash of a process that ends with a reason which looks like one, and of which nobody is to hear."""
+"""Given as the crash of a process whose reason looks like one, and of which nobody is to hear."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,5 +351,6 @@ def _log_stuck(process: Process) -> None:
     if record is None or process.carrier is not record:
         quarantined.pop(process, None)
         return
+    strike(process, record, again=True)
     if not interpreter.ending:
         logger.warning("the thread of %r, which is dead, is stuck in:\n%s", process.pid, stack_of(record))

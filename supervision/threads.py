@@ -173,12 +173,19 @@ class _Current(threading.local):
 current: Final = _Current()
 
 
-def strike(process: Process, record: ThreadRecord) -> None:
-    """Raise ``Killed`` in the thread that runs the code of ``process``, which is dead already, unless it is masked."""
+def strike(process: Process, record: ThreadRecord, *, again: bool = False) -> None:
+    """Raise ``Killed`` in the thread that runs the code of ``process``, which is dead already, unless it is masked.
+
+    Args:
+        process: the dead process.
+        record: its thread.
+        again: even if it has been struck: a strike that hits a destructor, of whatever object the thread drops at that
+            moment, goes nowhere.
+    """
     if not GIL_ENABLED:
         sys._current_frames()  # stops every thread for a moment: the fence of this protocol (see the module's text)
     with record.lock:
-        if record.exposed is process and not process.struck:
+        if record.exposed is process and (again or not process.struck):
             process.struck = True
             record.struck = process
             _set_async_exc(record.ident, Killed)

@@ -13,11 +13,8 @@ import blinker
 import hypothesis
 import pytest
 
-try:
-    import supervision
-    from supervision import process
-except ImportError:  # the pure modules can be tested without a runtime
-    process = None  # type: ignore[assignment]
+import supervision
+from supervision import process
 
 # How long, in seconds, what a test has ended may take to be gone. Only a leak ever costs this much.
 PATIENCE = 3.0
@@ -47,18 +44,27 @@ def pytest_configure(config: pytest.Config) -> None:
     interval = config.getoption("--switch-interval")
     if interval is not None:
         sys.setswitchinterval(interval)
+    _keep_coverage_from_hanging()
+
+
+def _keep_coverage_from_hanging() -> None:
+    """Take coverage's lock away: a kill that strikes in a callback may hit its tracer while it holds the lock."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage is not None else None
+    if measuring is not None and getattr(measuring, "_collector", None) is not None:
+        measuring._collector.data_lock = None
 
 
 def live_processes() -> Things:
-    return frozenset(process.pids()) if process else frozenset()
+    return frozenset(process.pids())
 
 
 def registered_names() -> Things:
-    return frozenset(process.registered()) if process else frozenset()
+    return frozenset(process.registered())
 
 
 def stuck_threads() -> Things:
-    return frozenset(zombie.pid for zombie in supervision.zombies()) if process else frozenset()
+    return frozenset(zombie.pid for zombie in supervision.zombies())
 
 
 def threads_of_the_test() -> Things:
@@ -121,8 +127,7 @@ def empty_mailbox() -> None:
 @pytest.fixture(autouse=True)
 def nothing_survives_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that passed and left a process, name, thread, receiver or socket; kill the processes of any test."""
-    if process:
-        process.self()  # the main thread's process lives as long as the run, so it must be there before the first look
+    process.self()  # the main thread's process lives as long as the run, so it must be there before the first look
     before = look_around()
     failures = request.session.testsfailed
     yield
@@ -130,8 +135,7 @@ def nothing_survives_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
     left = leftovers(before) if has_failed else wait_until_clean(before)
     for pid in left.get("live processes", ()):
         process.exit(pid, "kill")
-    if process:
-        empty_mailbox()
+    empty_mailbox()
     if left and not has_failed:
         pytest.fail(
             "; ".join(f"left {what} behind: {sorted(map(repr, things))}" for what, things in left.items()),

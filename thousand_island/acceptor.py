@@ -88,9 +88,9 @@ class _AcceptorServer(Server):
     def buried(self) -> None:
         """Close the clients that have no process; no thread uses them any more."""
         super().buried()
-        admission = getattr(self.actor, "admission", None)
-        if admission is not None:
-            admission.close()
+        acceptor = self.actor
+        if isinstance(acceptor, Acceptor) and hasattr(acceptor, "admission"):
+            acceptor.leave()
 
 
 class Acceptor(Actor):
@@ -126,6 +126,8 @@ class Acceptor(Actor):
         self.span = listening.span.start_child_span("acceptor")
         self.admission = Admission(listening, context.connection_sup, this_process(), self.span)
         self.turned_away = False  # for want of room; then it is not in line
+        if self.turns is not None:
+            self.turns.join()
         own(this_process(), self)
         return Ok(None, continue_with="accept")
 
@@ -154,6 +156,12 @@ class Acceptor(Actor):
     @library_call
     def terminate(self, reason: Any, state: None) -> None:
         """Close the clients that were waiting for room."""
+        self.admission.close()
+
+    def leave(self) -> None:
+        """No thread runs this acceptor any more."""
+        if self.turns is not None:
+            self.turns.leave()
         self.admission.close()
 
     def owner_died(self, process: Process, reason: Any) -> None:

@@ -15,6 +15,10 @@ def idle() -> None:
     process.receive(lambda message: message == "stop")
 
 
+def crash(error: Exception) -> None:
+    raise error
+
+
 def end(pid: Pid, reason: Any = "kill") -> Any:
     ref = process.monitor(pid)
     process.exit(pid, reason)
@@ -82,13 +86,9 @@ class TestLink:
 
     @pytest.mark.row("LK-03")
     def test_a_function_that_fails_at_once_is_heard_of_with_its_real_reason(self) -> None:
-        error = ValueError("at once")
-
-        def crash() -> None:
-            raise error
-
-        for _ in range(100):
-            pid = process.spawn_link(crash)
+        for number in range(100):
+            error = ValueError(number)
+            pid = process.spawn_link(crash, error)
             assert process.receive(timeout=DEADLINE) == Exit(pid, error)
 
     @pytest.mark.row("LK-04")

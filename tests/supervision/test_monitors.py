@@ -15,6 +15,10 @@ def idle() -> None:
     process.receive(lambda message: message == "stop")
 
 
+def crash(error: Exception) -> None:
+    raise error
+
+
 def watchers_of(pid: Pid) -> tuple[Pid, ...]:
     info = process.info(pid)
     assert info is not None
@@ -111,13 +115,9 @@ class TestMonitor:
 
     @pytest.mark.row("MO-17")
     def test_spawn_monitor_tells_the_real_reason_of_one_that_fails_at_once(self) -> None:
-        error = ValueError("at once")
-
-        def crash() -> None:
-            raise error
-
-        for _ in range(100):
-            pid, ref = process.spawn_monitor(crash)
+        for number in range(100):
+            error = ValueError(number)
+            pid, ref = process.spawn_monitor(crash, error)
             assert process.receive(timeout=DEADLINE) == Down(ref, pid, error)
 
 

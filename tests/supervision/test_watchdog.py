@@ -85,6 +85,16 @@ class TestLook:
         assert not watchdog.hogs
 
 
+@pytest.fixture
+def usual_interval() -> Iterator[None]:
+    """Python's default, however the tests are run."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("usual_interval")
 class TestSwitchInterval:
     @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL threads take no turns")
     def test_it_is_short_while_a_callback_computes_and_restored_after(self) -> None:

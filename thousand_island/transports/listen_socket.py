@@ -44,17 +44,17 @@ class ListenSocket(Turns):
     def closing(self) -> None:
         """Stop listening, at once and whoever is about to accept.
 
-        The descriptor's number is kept until the last acceptor has let go of this object: another thread may be about
-        to use it, and must not meet somebody else's socket there.
+        The descriptor's number is kept until the last of its acceptors is gone: the thread of one may be about to use
+        it, and must not meet somebody else's socket there.
         """
         if self.file is not None:
             self.file.remove()
         os.dup2(self.nothing, self.sock.fileno(), inheritable=False)  # the kernel closes the socket in the same step
         os.close(self.nothing)
-        self.number = self.sock.detach()  # or the garbage collector would find a socket that nobody has closed
+        self.number = self.sock.detach()
 
-    def __del__(self) -> None:
-        if not self.closed:
-            self.close()
-        if self.number >= 0:
-            os.close(self.number)
+    def unused(self) -> None:
+        """Give the number back."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)

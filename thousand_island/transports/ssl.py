@@ -21,7 +21,7 @@ from thousand_island.transports.stream import Stream
 from thousand_island.transports.tcp import TCP
 from thousand_island.transports.tls_context import cached_context, new_context
 from thousand_island.transports.tls_options import TLSOptions
-from thousand_island.transports.tls_stream import TLSStream
+from thousand_island.transports.tls_stream import OpenTLSStream, TLSStream
 
 __all__ = ["SSL", "TLSInformation"]
 
@@ -97,7 +97,7 @@ class SSL(TCP):
         """
         sock, _ = listener.accept()
         sock.setblocking(False)
-        return TLSStream(sock, listener.options, this_process(), listener.tls.context)
+        return OpenTLSStream(sock, listener.options, this_process(), listener.tls.context)
 
     @staticmethod
     def handshake(stream: Stream, timeout: float = INFINITY) -> Stream:
@@ -131,7 +131,7 @@ class SSL(TCP):
 
         Counterpart: ``ThousandIsland.Transports.SSL.upgrade/2``.
         """
-        if type(stream) is not Stream:
+        if not isinstance(stream, Stream) or stream.secure:
             raise UnsupportedUpgrade("only a clear TCP connection can be upgraded to TLS")
         options = a_dict("the options of the upgrade", options)
         check_names("the upgrade", options, tls_options.OPTION_NAMES)
@@ -139,7 +139,7 @@ class SSL(TCP):
             raise SocketClosed("the connection is closed")
         if stream.buffered:
             raise PlaintextPending(f"{len(stream.buffered)} bytes came in clear before the upgrade and were not read")
-        return TLSStream.over(stream, cached_context(TLSOptions.new(options)))
+        return OpenTLSStream.over(stream, cached_context(TLSOptions.new(options)))
 
     @staticmethod
     def send(stream: Stream, data: Any) -> None:

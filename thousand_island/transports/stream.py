@@ -21,7 +21,7 @@ from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transports.iodata import Pieces
 from thousand_island.transports.listen_options import ListenOptions
 
-__all__ = ["READ_SIZE", "Stream"]
+__all__ = ["READ_SIZE", "OpenStream", "Stream"]
 
 # Bytes that one read asks for. More would not be quicker on loopback, and the C library would give such a block back
 # to the system at every free.
@@ -72,13 +72,6 @@ class Stream:
         self.closed = False
         self.look_again = True
         self.recv_oct = self.recv_cnt = self.send_oct = self.send_cnt = 0
-
-    def __del__(self) -> None:
-        # Of a process that was killed before it could take the connection over, or that has a loop of its own. Nobody
-        # else can reach it, so no lock; the garbage collector may come at a moment when this thread holds it.
-        if not self.closed:
-            self.closed = True
-            self._give_back()
 
     def fileno(self) -> int:
         """The descriptor, or -1 once closed."""
@@ -295,6 +288,8 @@ class Stream:
             self.closed = True
         self.buffered = b""
         self._give_back()
+        if type(self) is OpenStream:
+            self.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do
 
     def _give_back(self) -> None:
         forget(self.source)
@@ -334,3 +329,20 @@ class Stream:
     @staticmethod
     def _deadline(timeout: float) -> float | None:
         return None if timeout == INFINITY else time.monotonic() + timeout / 1000
+
+
+class OpenStream(Stream):
+    """A stream that closes itself when nobody knows it any more; once it is closed it is a plain Stream.
+
+    That is left to happen only where a process was killed before it could take its connection over, or had a loop of
+    its own. Most must not have a destructor: one in Python runs at any moment, in the thread that drops the last
+    reference or (without the GIL) has made the object, and a kill that strikes that thread there is lost.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        # Nobody else can reach it, so no lock; the garbage collector may come at a moment when this thread holds it.
+        if not self.closed:
+            self.closed = True
+            self._give_back()

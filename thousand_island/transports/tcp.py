@@ -18,7 +18,7 @@ from thousand_island.transports import socket_options
 from thousand_island.transports.listen import listen
 from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.listen_socket import ListenSocket
-from thousand_island.transports.stream import Stream
+from thousand_island.transports.stream import OpenStream, Stream
 
 __all__ = ["TCP"]
 
@@ -56,7 +56,7 @@ class TCP:
         """
         sock, _ = listener.accept()
         sock.setblocking(False)
-        return Stream(sock, listener.options, this_process())
+        return OpenStream(sock, listener.options, this_process())
 
     @staticmethod
     def handshake(stream: Stream, timeout: float = INFINITY) -> Stream:

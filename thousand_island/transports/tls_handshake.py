@@ -26,7 +26,7 @@ from supervision.scheduler import scheduler
 from supervision.waits import Wait
 from thousand_island.errors import SocketClosed, SocketTimeout
 from thousand_island.transports.listen_options import ListenOptions
-from thousand_island.transports.stream import Stream
+from thousand_island.transports.stream import OpenStream, Stream
 
 __all__ = ["RECORD_SIZE", "HandshakingStream"]
 
@@ -105,6 +105,8 @@ class HandshakingStream(Stream):
         stream.look_again = True
         clear.closed = True
         clear.sock = _TAKEN_OVER  # type: ignore[assignment]
+        if type(clear) is OpenStream:
+            clear.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do
         return stream
 
     # The handshake

@@ -17,7 +17,7 @@ from thousand_island.transports.stream import READ_SIZE
 from thousand_island.transports.tls_handshake import RECORD_SIZE, HandshakingStream
 from thousand_island.transports.tls_linger import Lingering
 
-__all__ = ["TLSStream"]
+__all__ = ["OpenTLSStream", "TLSStream"]
 
 # Bytes that are encrypted, record by record, before the system is asked to take them: four records for one system call
 # are a third quicker than one, more make no difference.
@@ -230,10 +230,11 @@ class TLSStream(HandshakingStream):
         except ssl.SSLError as error:
             self.failure = error
 
-    def __del__(self) -> None:
-        # Without a goodbye: this may be the garbage collector, at a moment when this thread holds any lock.
-        self.established = False
-        super().__del__()
+    def close(self) -> None:
+        """Close. The peer is told, and what was sent before is still delivered, within the limit of ``linger``."""
+        super().close()
+        if type(self) is OpenTLSStream:
+            self.__class__ = TLSStream  # type: ignore[assignment]  # as ``OpenStream`` does
 
     def _give_back(self) -> None:
         if self.established:
@@ -263,6 +264,18 @@ class TLSStream(HandshakingStream):
         taken_over.setblocking(False)
         Lingering(taken_over, self.source, rest, seconds).start()
         return True
+
+
+class OpenTLSStream(TLSStream):
+    """A TLSStream that closes itself when nobody knows it any more, for the reasons of ``OpenStream``."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.established = False  # no goodbye: the garbage collector may come while this thread holds any lock
+            self._give_back()
 
 
 def _take_block(pieces: Pieces) -> bytes | memoryview:

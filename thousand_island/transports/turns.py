@@ -48,18 +48,31 @@ class _ListenSource(Source):
 class Turns:
     """The acceptors of one listening descriptor.
 
-    ``lock`` guards ``waiting``, ``ready``, ``closed`` and the watching of ``source``. ``ready`` says that there may be
-    a connection and nobody has been told yet.
+    ``lock`` guards all fields and the watching of ``source``. ``ready`` says that there may be a connection and nobody
+    has been told yet; ``acceptors`` counts those whose thread may be using the descriptor; ``ended`` is set when all
+    that ``close`` does is done.
     """
-
-    closed = True  # until it has been made
 
     def __init__(self, fd: int, process: Process) -> None:
         self.lock = threading.Lock()
         self.waiting: deque[Process] = deque()
         self.ready = False
         self.source = _ListenSource(fd, process, self)
+        self.acceptors = 0
         self.closed = False
+        self.ended = False
+
+    def join(self) -> None:
+        """There is one more acceptor."""
+        with self.lock:
+            self.acceptors += 1
+
+    def leave(self) -> None:
+        """There is one less, and no thread runs it any more."""
+        with self.lock:
+            self.acceptors -= 1
+            if self.ended and not self.acceptors:
+                self.unused()
 
     def wait_turn(self, acceptor: Process, *, first: bool = False) -> None:
         """Have ``acceptor`` sent ``YourTurn`` when it is its turn and there may be a connection.
@@ -105,8 +118,15 @@ class Turns:
             waiting, self.waiting = self.waiting, deque()
         forget(self.source)
         self.closing()
+        with self.lock:
+            self.ended = True
+            if not self.acceptors:
+                self.unused()
         for acceptor in waiting:
             deliver(acceptor, _YOUR_TURN)
 
     def closing(self) -> None:
         """What else is closed with it, before anybody hears of it."""
+
+    def unused(self) -> None:
+        """It is closed and nobody can be using it any more; called with the lock held."""
