@@ -25,7 +25,7 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 serve: $(VENV)/.package ## run an echo server on port 4000 (PORT=…) until Ctrl-C drains it
-	@$(python) -m thousand_island examples.echo:Echo --port $(PORT) --log-level debug
+	@$(python) -m thousand_island examples.echo:Echo --port $(PORT) --num-acceptors 10 --log-level debug
 
 test: $(VENV)/.with-$(EXTRA) ## run the tests (ARGS=… goes to pytest)
 	$(python) -m pytest $(ARGS)

@@ -10,6 +10,7 @@ import contextvars
 import itertools
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class Process:
     __slots__ = (
         "__weakref__",
         "ancestors",
+        "at_burial",
         "body",
         "carrier",
         "context",
@@ -174,6 +176,9 @@ class Process:
         self.carrier: ThreadRecord | None = None
         self.struck = False
         self.crash: Any = None
+        # Called when it is dead and no thread can be running it any more; never blocks, never raises. Set before what
+        # it is about is owned (``signals.own``), so that whoever buries the process sees it.
+        self.at_burial: Callable[[], object] | None = None
         Pid.__init__(self.pid, self)
         live_processes[self.pid] = self
 

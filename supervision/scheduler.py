@@ -311,6 +311,9 @@ def bury(process: Process) -> None:
             quarantined.pop(process, None)
             if body is not None:
                 body.buried()
+            at_burial, process.at_burial = process.at_burial, None
+            if at_burial is not None:
+                at_burial()
 
 
 scheduler: Final = Scheduler()

@@ -19,7 +19,6 @@ from thousand_island.api import (
     suspend,
 )
 from thousand_island.certificates import reload_certificates
-from thousand_island.connection import Ready
 from thousand_island.errors import (
     AlreadyAttached,
     BadOption,
@@ -38,6 +37,7 @@ from thousand_island.errors import (
     UnsupportedUpgrade,
 )
 from thousand_island.handler import Handler
+from thousand_island.ready import Ready
 from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport
 from thousand_island.server_config import ServerConfig
 from thousand_island.socket import Socket

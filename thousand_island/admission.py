@@ -21,9 +21,9 @@ from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver
 from supervision.signals import end, own
 from supervision.threads import library_call
-from thousand_island.connection import Ready
 from thousand_island.errors import reason_string
 from thousand_island.listening import Listening
+from thousand_island.ready import Ready
 from thousand_island.socket import Socket
 from thousand_island.telemetry import Span, signal_of
 
@@ -204,6 +204,7 @@ class Admission:
             return
         transport.controlling_process(client.raw, connection.pid)
         socket = Socket(transport, client.raw, self.config, connection)
+        connection.at_burial = socket.buried
         if own(connection, socket):
             deliver(connection, Ready(socket, self.config, self.span, client.start_time))
         else:  # it is dead already

@@ -36,6 +36,7 @@ __all__ = [
     "suspend",
 ]
 
+
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
     """What a server is doing; it may be out of date at once.

@@ -9,9 +9,7 @@ Counterpart: the GenServer that ``use ThousandIsland.Handler`` defines.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from supervision import exits
@@ -22,7 +20,6 @@ from supervision.messages import INFINITY, Exit
 from supervision.process_table import Process
 from supervision.reports import NOTHING, QUIET
 from supervision.results import UNSET, Ok
-from supervision.server import Server
 from supervision.signals import disown, end
 from supervision.threads import ThreadRecord
 from supervision.trampoline import run_exposed, survive
@@ -31,64 +28,41 @@ from thousand_island.connections import Drain
 from thousand_island.endings import Ending
 from thousand_island.errors import SocketTimeout, ThousandIslandError, reason_string
 from thousand_island.handshake import Handshake
+from thousand_island.idle_time import IdleTime
 from thousand_island.readers import BlockingReader, reader_for
+from thousand_island.ready import Ready
 from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport, check_timeout
 from thousand_island.socket import Socket
-from thousand_island.telemetry import Span, signal_of
+from thousand_island.telemetry import signal_of
 
-__all__ = ["Connection", "Ready"]
-
-logger: Final = logging.getLogger("thousand_island")
+__all__ = ["Connection"]
 
 _READY: Final = signal_of("connection.ready")
 _ASYNC_RECV: Final = signal_of("connection.async_recv")
 
 _EXPECTED: Final = "Continue, Close, Error or SwitchTransport"
 
-
 # What ``source`` is before there is one: equal to no message, unlike None.
 _NO_SOURCE: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The first message of a connection's process.
-
-    Attributes:
-        socket: the connection, owned by the receiver; call ``socket.handshake()`` before anything else.
-        server_config: the server's options.
-        acceptor_span: the parent of the connection's span.
-        start_time: when it was accepted, by ``telemetry.monotonic_time``.
-
-    Counterpart: ``{:thousand_island_ready, …}``.
-    """
-
-    socket: Socket
-    server_config: Any
-    acceptor_span: Span
-    start_time: int
-
-
-class Connection(Server):
+class Connection(IdleTime):
     """The loop of one connection. ``state`` is the pair ``(socket, state)`` of the handler.
 
-    ``idle_deadline`` is when the connection has been idle for too long; it is set when a callback has returned, so it
-    never passes while one runs. ``drain`` is the last Drain it has heard of; ``puts_off`` says whether ``handle_drain``
+    ``drain`` is the last Drain it has heard of; ``puts_off`` says whether ``handle_drain``
     asked for time then, and ``ordered`` whether the order to end has come since. While there is a ``handshake`` no
     callback runs, and ``idle_deadline`` is its deadline.
     """
 
-    __slots__ = ("drain", "handler", "handshake", "idle_deadline", "ordered", "puts_off", "reader", "socket", "source")
+    __slots__ = ("drain", "handler", "handshake", "ordered", "puts_off", "reader", "source")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
         actor.pid = process.pid
         self.handler = actor  # the same object as ``actor``, under the type that has ``handle_data``
         process.trap_exit = True
-        self.socket: Socket | None = None
         self.reader: Any = None
         self.source: Any = _NO_SOURCE
-        self.idle_deadline: float | None = None
         self.handshake: Handshake | None = None
         self.drain: Drain | None = None
         self.puts_off = False
@@ -155,7 +129,7 @@ class Connection(Server):
         elif self.handshake is None:
             self.handshake = handshake
             self.source = socket.socket.source
-            self._be_idle(socket.config.handshake_timeout)
+            self.be_idle(socket.config.handshake_timeout)
 
     def _attach(self) -> None:
         socket = self.socket
@@ -288,7 +262,7 @@ class Connection(Server):
         if self._ended_by_handler(record):
             return UNSET
         if socket.config.messages_defer_timeout and result.timeout is None:
-            self._be_idle(socket.read_timeout)
+            self.be_idle(socket.read_timeout)
         if self.reader is not None:
             self.reader.await_data()  # the callback may have read a part
         return argument
@@ -352,32 +326,8 @@ class Connection(Server):
                 self._arm(deadline)
         self.reader.await_data()
 
-    def _be_idle(self, timeout: float) -> None:
-        if timeout == INFINITY:
-            self.idle_deadline = None
-            return
-        self.idle_deadline = deadline = time.monotonic() + timeout / 1000
-        self._arm(deadline)
-
-    def set_timeout(self, name: str, result: Any) -> None:
-        """An Actor callback has returned a timeout: the next idle limit, or (as the options say) a TIMEOUT."""
-        socket = self.socket
-        if socket is None or not socket.config.messages_defer_timeout:
-            super().set_timeout(name, result)
-            return
-        check_timeout(result.timeout)
-        self._be_idle(result.timeout)
-
-    def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
-        idle = self.idle_deadline
-        if idle is not None:
-            if time.monotonic() >= idle:
-                self._idle_too_long(record)
-                return
-            self._arm(idle)
-        super()._check_timeout(message, record)
-
-    def _idle_too_long(self, record: ThreadRecord) -> None:
+    def idle_too_long(self, record: ThreadRecord) -> None:
+        """End the connection, unless there is data after all."""
         if self.handshake is not None:  # whatever has come: the time is for all of it
             self.finish(self.handshake.failed("timeout"), record)
             return
@@ -409,15 +359,15 @@ class Connection(Server):
         self.stopping = True
         self.handshake = None
         socket = self.socket
-        if not ending.socket_open:
-            self._close()
+        if socket is not None and not ending.socket_open:
+            socket.release()
         if socket is not None and ending.callback is not None:
             ending = self._last_callback(ending, record)
         if socket is None:  # the order to end came before the connection
             ending = dataclasses.replace(ending, crash=exits.is_crash(ending.reason))
         crash = self._crash(ending.reason, message, record) if ending.crash else QUIET
         if socket is not None and disown(self.process, socket):  # else it was killed meanwhile, and that has done this
-            self._close()
+            socket.release()
             socket.stop_span(ending.error)
         if isinstance(message, Call) and reply is not UNSET:
             message.fire((True, reply))
@@ -437,18 +387,10 @@ class Connection(Server):
             return dataclasses.replace(ending, reason=reason, error=reason, crash=exits.is_crash(reason))
         return ending
 
-    def _close(self) -> None:
-        if self.socket is not None:
-            self.socket.release()
-
     def buried(self) -> None:
-        """No thread can use the socket any more: give its descriptor back."""
+        """Let go of everything, which a killed connection had no chance to do."""
         super().buried()
         self.handshake = None
-        try:
-            self._close()
-        except Exception:  # a transport is the user's, and whoever buries is a worker of everybody's
-            logger.exception("the socket of %r could not be closed", self.process.pid)
 
 
 _HANDLER_CALLBACKS: Final = frozenset({"handle_connection", "handle_data", "handle_drain"})

@@ -5,31 +5,20 @@ Counterpart: ``ThousandIsland.Socket``.
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
-
-from blinker import NamedSignal
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from supervision import arguments
-from supervision.errors import Killed
-from supervision.process_table import Process
 from supervision.threads import current
-from thousand_island.errors import NotOwner, SocketClosed, ThousandIslandError, reason_string
-from thousand_island.results import UNSET
-from thousand_island.telemetry import signal_of
+from thousand_island.errors import ThousandIslandError
+from thousand_island.owned_socket import OwnedSocket
+from thousand_island.telemetry import Span, signal_of
 from thousand_island.transport import SocketInfo, SocketStats
 from thousand_island.transports.ssl import SSL
 from thousand_island.transports.tls_stream import TLSStream
-
-if TYPE_CHECKING:
-    from thousand_island.readers import Reader
-    from thousand_island.server_config import ServerConfig
-    from thousand_island.telemetry import Span
 
 __all__ = ["Socket"]
 
@@ -40,14 +29,9 @@ _SEND_ERROR: Final = signal_of("connection.send_error")
 _SENDFILE: Final = signal_of("connection.sendfile")
 _SENDFILE_ERROR: Final = signal_of("connection.sendfile_error")
 _SHUTDOWN: Final = signal_of("connection.socket_shutdown")
-_STOP: Final = signal_of("connection.stop")
-
-# The attribute by which an error tells which Socket it came out of. Kept on the error: kept on the Socket it would keep
-# the error's traceback, and all that the frames in it know, for as long as the connection lives.
-_ORIGIN: Final = "_thousand_island_socket"
 
 
-class Socket:
+class Socket(OwnedSocket):
     """One client connection: a transport's socket, and how to use it.
 
     It may be used by the process that owns it, in any of its callbacks. Everything raises NotOwner elsewhere,
@@ -64,30 +48,7 @@ class Socket:
     Counterpart: ``t:ThousandIsland.Socket.t/0``.
     """
 
-    __slots__ = (
-        "_owner",
-        "_span",
-        "_stats",
-        "closed",
-        "config",
-        "read_timeout",
-        "reader",
-        "receive",
-        "socket",
-        "transport_module",
-    )
-
-    def __init__(self, transport_module: Any, socket: Any, config: ServerConfig, owner: Process) -> None:
-        self.transport_module = transport_module
-        self.socket = socket
-        self.config = config
-        self.read_timeout = config.read_timeout
-        self.closed = False
-        self._owner = owner
-        self.reader: Reader | None = None
-        self.receive: Any = None
-        self._span: Span | None = None
-        self._stats = SocketStats()
+    __slots__ = ()
 
     @property
     def silent_terminate_on_error(self) -> bool:
@@ -316,102 +277,7 @@ class Socket:
         self.socket = self._ask(transport_module.upgrade, options)
         self.transport_module = transport_module
 
-    def begin_span(self, acceptor_span: Span, start_time: int) -> None:
-        """Starts the connection's span; called once, by whoever handles the connection.
 
-        Raises:
-            OSError: the client is gone already.
-        """
-        span = acceptor_span.start_child_span("connection", self.peername(), start_time)
-        self._span = span  # before the look: ``owner_died`` looks here after the owner is dead
-        if self._owner.dead:
-            self.stop_span("killed")
-
-    def stop_span(self, error: Any = UNSET) -> None:
-        """Ends the span, once, with ``error`` if there is one."""
-        owner = self._owner
-        with owner.lock:  # one of the owner's thread and of the one that kills it
-            span, self._span = self._span, None
-        if span is not None and _STOP.receivers:
-            counters = dataclasses.asdict(self._counters())
-            span.stop(counters, {} if error is UNSET else {"error": error})
-
-    def release(self) -> None:
-        """Closes the connection if it is open. Called by the thread that runs the owner, or buries it."""
-        if not self.closed:
-            self.closed = True
-            if _STOP.receivers:
-                self._stats = self._counters()  # a transport need not know them once it is closed
-            if self.reader is not None:
-                self.reader.close()  # first: when the socket is closed, its descriptor's number may become another's
-            try:
-                self.transport_module.close(self.socket)
-            except (OSError, ThousandIslandError):
-                pass  # it was closing anyway
-
-    def owner_died(self, process: Process, reason: Any) -> None:
-        """The process has ended without closing it: the client sees it closed and the span ends, before others hear.
-
-        Its thread may be using the socket: the descriptor is given back when that has come back.
-        """
-        try:
-            if process.carrier is current.record:
-                self.release()
-            else:
-                self._abort()
-        finally:
-            self.stop_span(reason)
-
-    def raised(self, error: BaseException) -> bool:
-        """Whether ``error`` came out of this socket."""
-        return getattr(error, _ORIGIN, None) is self
-
-    def _abort(self) -> None:
-        abort = getattr(self.socket, "abort", None)
-        try:
-            if abort is not None:
-                abort()
-            else:
-                self.transport_module.shutdown(self.socket, "read_write")
-        except (OSError, ThousandIslandError):
-            pass  # not connected any more
-
-    def _counters(self) -> SocketStats:
-        try:
-            return self.transport_module.getstat(self.socket)  # type: ignore[no-any-return]
-        except Exception:  # noqa: BLE001 - a transport is the user's; without this the connection would not be closed
-            return self._stats
-
-    def _check_owner(self) -> None:
-        if current.record.process is not self._owner:
-            raise NotOwner("a socket is used by the process that owns it; send that process a message instead")
-        if self._owner.dead:
-            raise Killed
-
-    def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return function(self.socket, *args)
-        except (OSError, ThousandIslandError) as error:
-            raise self._failed(error) from None
-
-    def _failed(
-        self, error: Exception, event: NamedSignal | None = None, measurements: dict[str, Any] | None = None
-    ) -> Exception:
-        """Return the error to raise, which knows that it came out of this socket."""
-        if isinstance(error, OSError) and error.errno == errno.EBADF:
-            error = SocketClosed("the connection is closed")
-        if isinstance(error, OSError) or getattr(error, "reason", None) is not None:  # no mistake of the caller's
-            setattr(error, _ORIGIN, self)
-        if event is not None and event.receivers and self._span is not None:
-            self._span.event(event, {**(measurements or {}), "error": reason_string(error)})
-        return error
-
-    def _tell(self, event: NamedSignal, measurements: dict[str, Any]) -> None:
-        if self._span is not None:
-            self._span.untimed_event(event, measurements)
-
-
-@functools.lru_cache(maxsize=64)  # asked for every connection, of the few transports that a program has
 @functools.lru_cache(maxsize=64)  # asked for each connection, and there are few transports
 def _takes_timeout(handshake: Any) -> bool:
     """Whether a transport's ``handshake`` takes a timeout, which older ones do not."""

@@ -150,6 +150,7 @@ class TestChildSpecFunction:
         assert child_spec(module_with_child_spec()).args == (None,)
         assert child_spec((module_with_child_spec(), 5)).args == (5,)
 
+    @pytest.mark.row("SU-29")
     @pytest.mark.parametrize(
         ("field", "value"),
         [
@@ -181,6 +182,7 @@ class TestChildSpecFunction:
         assert child_spec(spec(shutdown=7), type="supervisor").shutdown == 7
         assert child_spec(Worker, type="supervisor", shutdown=7).shutdown == 7
 
+    @pytest.mark.row("SU-29")
     def test_an_override_of_an_unknown_field_is_refused_with_the_nearest_name(self) -> None:
         with pytest.raises(BadChildSpec, match=r"unknown option 'restarts'; did you mean 'restart'"):
             child_spec(spec(), restarts="permanent")

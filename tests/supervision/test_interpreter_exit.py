@@ -127,12 +127,14 @@ def run_and_time(program: str, processors: int = 1) -> tuple[list[str], float]:
 
 
 class TestProgramThatSimplyEnds:
+    @pytest.mark.row("SU-97")
     @pytest.mark.parametrize("processors", [1, 4])
     @pytest.mark.parametrize("what", LEAVINGS)
     def test_it_ends_at_once_with_status_zero_and_a_clean_stderr(self, what: str, processors: int) -> None:
         _, took = run_and_time(LEAVINGS[what], processors)
         assert took < AT_ONCE
 
+    @pytest.mark.row("SU-97")
     def test_one_that_refuses_to_end_is_given_up_within_bounds(self) -> None:
         lines, took = run_and_time("Tidy.start_link('older')\nfor _ in range(6): block(Stubborn)")
         assert lines == []
@@ -150,6 +152,7 @@ class TestOrder:
         program = f"{BEGIN}\nfor n in range(3): Tidy.start_link(n)\n"
         assert output_of(program).splitlines() == [f"terminate {n} shutdown" for n in (2, 1, 0)]
 
+    @pytest.mark.row("SU-97")
     def test_a_supervisor_ends_its_children_itself_and_restarts_none(self) -> None:
         program = f"""{BEGIN}
 children = [supervision.child_spec((Tidy, n), id=n) for n in range(3)]

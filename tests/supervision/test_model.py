@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 STARTS = {"fail": Stop("refused"), "ignore": Ignore(), "start": None}
 # A few seconds of them.
-EXAMPLES = 100
+EXAMPLES = 60
 # Without the explaining of a failure, which traces every line of the runtime.
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 ENDS = ["normal", "shutdown", ("shutdown", "detail"), "crash"]

@@ -79,9 +79,7 @@ class TestAcceptErrors:
             assert metadata.keys() == {"handler", "telemetry_span_context"}
 
     @pytest.mark.row("TID-54")
-    def test_an_error_that_accept_does_not_list_ends_the_span_and_the_acceptor_is_restarted(
-        self, flaky: Flaky
-    ) -> None:
+    def test_an_error_that_accept_does_not_list_ends_the_span_and_the_acceptor_is_restarted(self, flaky: Flaky) -> None:
         with (
             events_of(Echo) as events,
             serve(Echo, transport_module=flaky) as server,

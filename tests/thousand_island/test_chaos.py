@@ -124,6 +124,8 @@ class TestKill:
                 assert serves(server) or not process.is_alive(server.pid)
                 stop_if_alive(server)
             assert {is_over(client) for client in clients} == {True}
+            for _ in events.names("connection.start"):
+                events.wait("connection.stop")
             assert len(events.names("connection.start")) == len(events.names("connection.stop"))
 
 

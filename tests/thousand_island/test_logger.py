@@ -49,6 +49,7 @@ def a_connection():
 
 
 class TestLevels:
+    @pytest.mark.row("TID-56")
     @pytest.mark.parametrize(
         ("level", "events"),
         [
@@ -80,11 +81,13 @@ class TestLevels:
 
 
 class TestAttachLogger:
+    @pytest.mark.row("TID-56")
     @pytest.mark.parametrize("level", LEVELS)
     def test_level_is_attached_with_all_higher_ones(self, level):
         attach_logger(level)
         assert attached_levels() == LEVELS[: LEVELS.index(level) + 1]
 
+    @pytest.mark.row("TID-56")
     @pytest.mark.parametrize("level", LEVELS)
     def test_attaching_twice_is_refused(self, level):
         attach_logger(level)
@@ -124,12 +127,14 @@ class TestAttachLogger:
 
 
 class TestDetachLogger:
+    @pytest.mark.row("TID-57")
     @pytest.mark.parametrize("level", LEVELS)
     def test_level_is_detached_with_all_lower_ones(self, level):
         attach_logger("trace")
         detach_logger(level)
         assert attached_levels() == LEVELS[: LEVELS.index(level)]
 
+    @pytest.mark.row("TID-57")
     @pytest.mark.parametrize("level", LEVELS)
     def test_what_is_not_attached_cannot_be_detached(self, level):
         with pytest.raises(NotAttached, match=level):
@@ -160,6 +165,7 @@ class TestDetachLogger:
 
 
 class TestRecords:
+    @pytest.mark.row("TID-57")
     def test_nothing_is_logged_before_attaching(self, caplog):
         caplog.set_level(0)
         a_connection().stop()

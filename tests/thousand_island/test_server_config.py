@@ -36,6 +36,7 @@ def config(**options):
 
 
 class TestDefaults:
+    @pytest.mark.row("TIC-04", "TIC-05", "TID-01")
     def test_defaults_are_those_of_the_original(self):
         transport = PlainTransport()
         made = config(transport_module=transport)
@@ -75,14 +76,17 @@ class TestDefaults:
 
 
 class TestNames:
+    @pytest.mark.row("TID-02")
     def test_unknown_option_is_refused_with_the_nearest_name(self):
         with pytest.raises(UnknownOption, match="unknown option 'num_acceptor'; did you mean 'num_acceptors'"):
             config(num_acceptor=5)
 
+    @pytest.mark.row("TIC-01")
     def test_missing_handler_module_is_refused(self):
         with pytest.raises(MissingOption, match="needs handler_module"):
             ServerConfig.new(port=4000)
 
+    @pytest.mark.row("TIC-01")
     def test_handler_module_none_counts_as_missing(self):
         with pytest.raises(MissingOption, match="needs handler_module"):
             ServerConfig.new(port=4000, handler_module=None)
@@ -122,6 +126,7 @@ class TestHandlerModule:
 
 
 class TestValues:
+    @pytest.mark.row("TIC-05")
     @pytest.mark.parametrize(
         ("name", "value"),
         [
@@ -195,15 +200,18 @@ class TestValues:
 
 
 class TestListenSockets:
+    @pytest.mark.row("TIC-02")
     def test_more_listen_sockets_than_acceptors_are_refused(self):
         with pytest.raises(BadOption, match=r"num_listen_sockets must not be greater than num_acceptors \(3\), got 5"):
             config(num_listen_sockets=5, num_acceptors=3, transport_options={"reuseport": True})
 
+    @pytest.mark.row("TIC-03")
     @pytest.mark.parametrize("transport_options", [{}, {"reuseport": False}])
     def test_several_listen_sockets_without_reuseport_are_refused(self, transport_options):
         with pytest.raises(BadOption, match="num_listen_sockets greater than 1 needs 'reuseport': True"):
             config(num_listen_sockets=2, transport_options=transport_options)
 
+    @pytest.mark.row("TIC-06", "TIC-07")
     @pytest.mark.parametrize(("sockets", "acceptors"), [(3, 10), (5, 5)])
     def test_as_many_listen_sockets_as_acceptors_are_taken(self, sockets, acceptors):
         made = config(num_listen_sockets=sockets, num_acceptors=acceptors, transport_options={"reuseport": True})

@@ -131,7 +131,7 @@ class TestDraining:
                 pass
             process.send(pid, "finish")
             assert receive_exactly(client, 9) == b"finished"
-            assert message() == ("handle_shutdown", True, None)
+            assert message(lambda one: one[0] == "handle_shutdown") == ("handle_shutdown", True, None)
             stopping.join()
             client.close()
 

@@ -123,6 +123,7 @@ class TestStart:
             )
         ]
 
+    @pytest.mark.row("TE-01")
     def test_connection_starts_with_exactly_its_keys(self, recorder):
         acceptor = start_span(ORIGIN, "acceptor")
         span = acceptor.start_child_span("connection", ("192.0.2.1", 5000), 17)
@@ -261,6 +262,7 @@ class TestReceivers:
 
 
 class TestFailingReceiver:
+    @pytest.mark.row("TE-06")
     @pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(1), ProcessExit("boom")])
     def test_is_disconnected_and_reported_and_harms_nobody(self, recorder, error):
         def failing(sender, **_):
@@ -281,6 +283,7 @@ class TestFailingReceiver:
         assert measurements.keys() == {"monotonic_time"}
         assert metadata == {"event_name": SEND.name, "receiver": failing, "error": error}
 
+    @pytest.mark.row("TE-06")
     def test_keeps_no_other_receiver_from_hearing(self):
         # blinker calls receivers in no certain order: with one failing receiver before or after each good one, some
         # failure comes before some success.

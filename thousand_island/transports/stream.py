@@ -343,6 +343,6 @@ class OpenStream(Stream):
 
     def __del__(self) -> None:
         # Nobody else can reach it, so no lock; the garbage collector may come at a moment when this thread holds it.
-        if not self.closed:
+        if not self.closed and self.sock.fileno() >= 0:  # else it was collected in a cycle together with its socket
             self.closed = True
             self._give_back()

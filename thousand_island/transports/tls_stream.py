@@ -78,6 +78,7 @@ class TLSStream(HandshakingStream):
 
     def _decrypt(self, size: int) -> bytes:
         """Return the data of one record, at most ``size`` bytes. Raises BlockingIOError if there is none."""
+        size = min(size, RECORD_SIZE)  # so many bytes of memory are taken before it is known how many there are
         if not self.look_again:
             self._fill()  # the TLS layer is empty, so it need not be asked first
         while True:

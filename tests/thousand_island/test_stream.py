@@ -1,0 +1,174 @@
+"""One connection as a transport sees it: telling of data, aborting from outside, and closing itself when dropped."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from supervision import process
+from tests.thousand_island.serving import DEADLINE
+from thousand_island import SocketClosed, SocketTimeout
+from thousand_island.transports import TCP
+from thousand_island.transports.stream import OpenStream, Stream
+
+
+@pytest.fixture
+def listener() -> Iterator[Any]:
+    listener = TCP.listen(0, {"ip": "loopback", "buffer": 4})
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def ends(listener: Any) -> Iterator[tuple[Stream, socket.socket]]:
+    """A stream that belongs to the test, with reads of four bytes at most, and the client's end."""
+    with socket.create_connection(TCP.sockname(listener), timeout=DEADLINE / 1000) as client:
+        stream = TCP.accept(listener)
+        yield stream, client
+        stream.close()
+
+
+def is_told(stream: Stream) -> bool:
+    """Whether the owner is told, now or soon; takes the message."""
+    try:
+        process.receive(lambda message: message is stream.source, timeout=DEADLINE)
+    except TimeoutError:
+        return False
+    stream.source.posted.release()
+    return True
+
+
+def is_told_already(stream: Stream) -> bool:
+    """Whether the message is there."""
+    return stream.source.posted.locked()
+
+
+class TestAwaitData:
+    def test_what_was_there_before_is_told(self, ends: Any) -> None:
+        stream, client = ends
+        client.sendall(b"data")
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.recv_now() == b"data"
+
+    def test_what_comes_later_is_told_once_for_each_arrival(self, ends: Any) -> None:
+        stream, client = ends
+        stream.await_data()
+        for word in [b"one", b"two"]:
+            client.sendall(word)
+            assert is_told(stream)
+            assert stream.recv_now() == word
+            stream.await_data()
+            assert not is_told_already(stream)
+
+    def test_after_a_full_read_it_looks_again(self, ends: Any) -> None:
+        stream, client = ends
+        client.sendall(b"12345678")
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.recv_now() == b"1234"
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.recv_now() == b"5678"
+
+    def test_what_a_recv_has_kept_is_told(self, ends: Any) -> None:
+        stream, client = ends
+        stream.await_data()
+        client.sendall(b"abc")
+        assert is_told(stream)
+        with pytest.raises(SocketTimeout):
+            stream.recv(5, 0)
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.recv_now() == b"abc"
+
+    def test_the_end_is_told_after_the_data_that_came_with_it(self, ends: Any) -> None:
+        stream, client = ends
+        client.sendall(b"end")
+        client.close()
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.recv_now() == b"end"
+        stream.await_data()
+        assert is_told(stream)
+        with pytest.raises(SocketClosed):
+            stream.recv_now()
+
+    def test_being_told_for_nothing_is_a_timeout(self, ends: Any) -> None:
+        stream, _ = ends
+        with pytest.raises(SocketTimeout):
+            stream.recv_now()
+
+    def test_a_stream_that_is_closed_tells_so_and_touches_no_descriptor(self, ends: Any) -> None:
+        stream, _ = ends
+        stream.close()
+        with open(os.devnull, "rb"):  # probably has the number now
+            stream.await_data()
+            assert is_told(stream)
+            with pytest.raises(SocketClosed):
+                stream.recv_now()
+            with pytest.raises(SocketClosed):
+                stream.recv(0, DEADLINE)
+
+
+class TestAbort:
+    def test_the_peer_sees_the_end_and_the_descriptor_stays(self, ends: Any) -> None:
+        stream, client = ends
+        number = stream.fileno()
+        threading.Thread(target=stream.abort).start()
+        assert client.recv(1) == b""
+        os.fstat(number)
+        with pytest.raises(SocketClosed):
+            stream.recv(1, DEADLINE)
+
+    def test_whoever_waits_for_data_is_woken(self, ends: Any) -> None:
+        stream, _ = ends
+        threading.Thread(target=stream.abort).start()
+        with pytest.raises(SocketClosed):
+            stream.recv(0, DEADLINE)
+
+    def test_after_the_close_it_does_nothing(self, ends: Any) -> None:
+        stream, client = ends
+        number = stream.fileno()
+        stream.close()
+        assert client.recv(1) == b""
+        one, other = socket.socketpair()
+        with one, other:
+            moved = socket.socket(fileno=os.dup2(one.fileno(), number))
+            with moved:
+                stream.abort()
+                other.sendall(b"x")
+                assert moved.recv(1) == b"x"
+
+    def test_it_and_the_close_may_come_at_once(self, listener: Any) -> None:
+        for _ in range(100):
+            with socket.create_connection(TCP.sockname(listener), timeout=5) as client:
+                stream = TCP.accept(listener)
+                thread = threading.Thread(target=stream.abort)
+                thread.start()
+                stream.close()
+                thread.join()
+                assert client.recv(1) == b""
+
+
+class TestDropped:
+    def test_a_stream_that_nobody_knows_any_more_closes_itself(self, listener: Any) -> None:
+        with socket.create_connection(TCP.sockname(listener), timeout=DEADLINE / 1000) as client:
+            stream = TCP.accept(listener)
+            stream.await_data()
+            del stream
+            gc.collect()
+            assert client.recv(1) == b""
+
+    def test_one_that_is_closed_has_no_destructor(self, ends: Any) -> None:
+        stream, _ = ends
+        assert type(stream) is OpenStream
+        stream.close()
+        assert not hasattr(type(stream), "__del__")
+        assert stream.closed
