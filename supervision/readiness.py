@@ -25,6 +25,7 @@ def watch(source: Source) -> None:
     if not source.watched:
         source.watched = True
         scheduler.poller.add(source)
+        scheduler.see_to_polling()
 
 
 def forget(source: Source) -> None:

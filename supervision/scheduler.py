@@ -74,6 +74,11 @@ class Scheduler:
         elif self.processors.unassigned > 0:
             self.processors.start_one()
 
+    def see_to_polling(self) -> None:
+        """Have a worker wait for events; there may be none yet, if a foreign thread is the first to wait for one."""
+        if self.processors.unassigned > 0:
+            self.processors.start_one()
+
     def hand_off(self, record: ThreadRecord) -> None:
         """Give the calling thread's processor away: it is about to block."""
         self.processors.hand_off(record)

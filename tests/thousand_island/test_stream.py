@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -139,12 +140,12 @@ class TestAbort:
         stream.close()
         assert client.recv(1) == b""
         one, other = socket.socketpair()
-        with one, other:
-            moved = socket.socket(fileno=os.dup2(one.fileno(), number))
-            with moved:
-                stream.abort()
-                other.sendall(b"x")
-                assert moved.recv(1) == b"x"
+        with one, other, contextlib.ExitStack() as moved:
+            if number not in (one.fileno(), other.fileno()):
+                moved.enter_context(socket.socket(fileno=os.dup2(one.fileno(), number)))
+            stream.abort()
+            other.sendall(b"x")
+            assert one.recv(1) == b"x"
 
     def test_it_and_the_close_may_come_at_once(self, listener: Any) -> None:
         for _ in range(100):
