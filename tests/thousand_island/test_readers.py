@@ -248,7 +248,7 @@ class TestMistakes:
                         assert client.recv(1) == b""
                     except ConnectionError:
                         pass
-            server.settle()
+            server.wait_until_empty()
             assert server.connections() == []
             assert len(events.names("connection.start")) == len(events.names("connection.stop"))
 

@@ -31,6 +31,7 @@ def ends(listener: Any) -> Iterator[tuple[Stream, socket.socket]]:
     """A stream that belongs to the test, with reads of four bytes at most, and the client's end."""
     with socket.create_connection(TCP.sockname(listener), timeout=DEADLINE / 1000) as client:
         stream = TCP.accept(listener)
+        stream.source.armed = True  # the owner takes the source as a message
         yield stream, client
         stream.close()
 
