@@ -163,6 +163,6 @@ def test_a_tree_in_which_anybody_may_die_at_any_time_becomes_whole_and_leaks_not
     Supervisor.stop(root)
     assert exit_of(root) == "normal"
     assert set(process.pids()) == before
-    until(lambda: len(scheduler.timers) == timers)
+    until(lambda: len(scheduler.timers) <= timers)  # those of earlier tests may have fired meanwhile
     until(lambda: not supervision.zombies())
     until(lambda: nobody_is_kept(chosen))
