@@ -144,7 +144,7 @@ def ask(
     try:
         post(target, question)
         wait_for(question, record, this_process(), deadline_after(timeout))
-    except BaseException:
+    except BaseException:  # whatever interrupted it, no later answer may end this thread's next wait
         question.leave(record)
         raise
     finally:

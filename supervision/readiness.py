@@ -81,7 +81,7 @@ def _repeat(source: Source, side: str, attempt: Attempt, deadline: float | None)
                 # Ends by readiness, an error or the hanging up of the descriptor, the deadline, or being killed.
                 if not wait_for(wait, record, source.process, deadline):
                     raise TimeoutError from None
-            except BaseException:
+            except BaseException:  # or the wait would stay open, and its release end the next one
                 _end(wait, source)
                 raise
             else:

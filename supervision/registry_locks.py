@@ -63,7 +63,7 @@ class KeyLocks:
         try:
             self._queue_up(turn)
             wait_for(turn, record, process, None)
-        except BaseException:
+        except BaseException:  # or the turn would never pass on
             turn.leave(record)
             self.release(turn)
             raise

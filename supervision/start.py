@@ -92,7 +92,7 @@ def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: 
             launch_dedicated(process)
         elif options.timeout != INFINITY or not run_in_place(process, record, order):
             notify(process)
-    except BaseException:
+    except BaseException:  # or a process would be left that nobody knows of
         _abandon(process, me, record, order)
         raise
     return _await(process, me, record, order, options.timeout)

@@ -81,7 +81,7 @@ def _await(owner: Process, monitors: list[TaskMonitor], outcomes: dict[TaskMonit
             wait.give_up()
         else:
             wait_for(wait, record, owner, deadline_after(terms.timeout))
-    except BaseException:
+    except BaseException:  # or a result would come to nobody instead of the mailbox
         wait.leave(record)
         for monitor in monitors:
             monitor.hand_back()
