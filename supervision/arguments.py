@@ -35,6 +35,8 @@ def milliseconds(name: str, value: Any, *, infinity: bool = True) -> int | float
         BadType: it is a float, a bool or no number at all.
         BadArgument: it is negative, or ``INFINITY`` where a limit is needed.
     """
+    if type(value) is int and value >= 0:  # the commonest case of a check that every call makes
+        return value
     expected = "a whole number of milliseconds" + (" or INFINITY" if infinity else "")
     return _whole(name, value, expected, minimum=0, infinity=infinity)
 

@@ -119,7 +119,7 @@ def call(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     """
     milliseconds("timeout", timeout)
     me = this_process()
-    target = names.resolve(dest)
+    target = dest._process if type(dest) is Pid else names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot call itself: {dest!r}")
     question = Call(current.record, me.pid, request)
@@ -163,35 +163,50 @@ def outcome(value: tuple[bool, Any], dest: Any) -> Any:
 
 
 def _post_in_place(target: Process, question: Any) -> None:
-    target.mailbox.append(question)
-    if not run_in_place(target, current.record, question):
-        notify(target)
+    record = current.record
+    if not _take_over(target, record):
+        deliver(target, question)
+    elif target.mailbox or target.system or target.suspended:
+        target.mailbox.append(question)
+        _run(target, record, question)
+    else:  # the mailbox would only be a detour
+        _run(target, record, question, question)
 
 
 def run_in_place(target: Process, record: ThreadRecord, wait: Wait) -> bool:
-    """Run ``target`` on the caller's own thread up to the message that is waited for; False: it must be notified.
+    """Run ``target`` on the caller's own thread up to the message that is waited for; False: it must be notified."""
+    taken = _take_over(target, record)
+    if taken:
+        _run(target, record, wait)
+    return taken
 
-    Only a worker does so, which has no deadline and will wait in any case: a foreign thread would let Ctrl-C hit
-    the callee.
+
+def _take_over(target: Process, record: ThreadRecord) -> bool:
+    """Take ``running`` of a process that is to be run in place, if it may be; False: it must be notified.
+
+    Only a worker runs others in place, which has no deadline and will wait in any case: a foreign thread would let
+    Ctrl-C hit the callee.
     """
     if not record.worker or record.depth >= DEEPEST or len(target.mailbox) > MOST_MAIL:
         return False
     body = target.body
-    if body is None or not body.in_place:
+    if body is None or not body.in_place or not target.running.acquire(False):
         return False
-    if not target.running.acquire(False):
+    if target.parked is not None:  # it waits on a thread of its own, and goes on there
+        target.running.release()
         return False
-    if target.parked is not None:  # it waits on a thread of its own
-        target.parked.release()
-        return True
+    return True
+
+
+def _run(target: Process, record: ThreadRecord, wait: Wait, message: Any = None) -> None:
+    """Run a process that ``_take_over`` has taken, with ``message`` instead of its mail if there is one."""
     outer, record.errand = record.errand, wait
     record.descend()
     try:
-        scheduler.run_slice(target, record)
+        scheduler.run_slice(target, record, message)
     finally:
         record.ascend()
         record.errand = outer
-    return True
 
 
 def cast(dest: Any, message: Any) -> None:
@@ -254,7 +269,8 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
     target = names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot stop itself, return Stop(reason, state) instead: {dest!r}")
-    value = ask(dest, target, Call(current.record, me.pid, reason), timeout, _post_stop)
+    question = Call(current.record, me.pid, reason)
+    value = ask(dest, target, question, timeout, _stop_in_place if timeout == INFINITY else _post_stop)
     if value is None:
         raise CallTimeout(f"{dest!r} did not stop within {timeout} milliseconds")
     given = value[1]
@@ -263,12 +279,21 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
 
 
 def _post_stop(target: Process, question: Call) -> None:
-    with target.lock:
-        if target.dead:
-            return
-        queue = _system_queue(target) if target.suspended else target.mailbox
-        queue.append(StopRequest(question.request))
+    _queue_stop(target, question)
     notify(target)
+
+
+def _stop_in_place(target: Process, question: Call) -> None:
+    _queue_stop(target, question)
+    if not run_in_place(target, current.record, question):
+        notify(target)
+
+
+def _queue_stop(target: Process, question: Call) -> None:
+    with target.lock:
+        if not target.dead:
+            queue = _system_queue(target) if target.suspended else target.mailbox
+            queue.append(StopRequest(question.request))
 
 
 def post_ahead(target: Process, message: Any) -> None:

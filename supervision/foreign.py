@@ -56,6 +56,7 @@ def _adopt(record: ThreadRecord) -> Process:
     process = Process("foreign", None, None)
     process.running.acquire()  # held by the thread whenever it does not wait in ``receive``
     process.trap_exit = True
+    process.publish()
     record.process = process
     current.farewell = _Leave(process)
     return process

@@ -45,7 +45,7 @@ def _bury_processes() -> None:
 
 def _restart_scheduler() -> None:
     before = scheduler.processors
-    for timer in scheduler.timers.heap:
+    for _, _, timer in scheduler.timers.heap:
         timer.action = timer.argument = None
     scheduler.watchdog.restore_interval()
     scheduler.poller.close()  # this copy of the descriptors; the parent's events are not touched

@@ -44,6 +44,10 @@ class KqueuePoller:
             if source.watches_writing:
                 self._change(source.fd, _select.KQ_FILTER_WRITE, _select.KQ_EV_DELETE)
 
+    def closing(self, source: Source) -> None:
+        """Forget a descriptor that is closed next, by which the system stops watching it."""
+        self.sources.pop(source.fd, None)
+
     def wait(self, timeout: float | None) -> Ready:
         """Return what is ready, after at most ``timeout`` seconds; None waits until woken."""
         ready = []

@@ -12,7 +12,7 @@ from supervision.errors import BadType, Killed, ReceiveTimeout
 from supervision.process_table import Process
 from supervision.scheduler import scheduler
 from supervision.threads import ThreadRecord
-from supervision.waits import deadline_after, park, take
+from supervision.waits import deadline_after, park
 
 __all__ = ["Match", "receive", "take_all", "wait_for_mail"]
 
@@ -129,13 +129,10 @@ def _sleep(process: Process, record: ThreadRecord, parked: _Parked, deadline: fl
         woken = park(parked.parker, deadline)
         # Whoever holds ``running`` although the deadline has passed is about to release the parker.
         if not woken and not process.running.acquire(False):
-            take(parked.parker)
-            woken = True
+            woken = parked.parker.acquire()
     except BaseException:  # KeyboardInterrupt, in the main thread
-        if parked.released:
+        if parked.released or not process.running.acquire(False):
             record.renew_parker()
-        elif not process.running.acquire(False):
-            take(parked.parker)
         raise
     finally:
         process.parked = None

@@ -84,6 +84,9 @@ class Poller(Protocol):
     def remove(self, source: Source) -> None:
         """Forget a descriptor, before it is closed."""
 
+    def closing(self, source: Source) -> None:
+        """Forget a descriptor that is closed next, by which the system stops watching it."""
+
     def wait(self, timeout: float | None) -> Ready:
         """Return what is ready, after at most ``timeout`` seconds; None waits until woken."""
 
@@ -118,6 +121,10 @@ class EpollPoller:
         """Forget a descriptor, before it is closed."""
         if self.sources.pop(source.fd, None) is not None:
             self.epoll.unregister(source.fd)
+
+    def closing(self, source: Source) -> None:
+        """Forget a descriptor that is closed next, by which the system stops watching it."""
+        self.sources.pop(source.fd, None)
 
     def wait(self, timeout: float | None) -> Ready:
         """Return what is ready, after at most ``timeout`` seconds; None waits until woken."""

@@ -118,6 +118,7 @@ def _new(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) 
     process = Process("process", FunctionBody(fn, args, kwargs), contextvars.copy_context())
     process.ancestors = ancestry(current.record.process)
     process.initial_call = name_of(fn)
+    process.publish()
     return process
 
 

@@ -95,6 +95,9 @@ class Body(Protocol):
     def step(self, process: Process, record: ThreadRecord) -> None:
         """Work on what has arrived; never raises."""
 
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Work on one message that has not been in the mailbox; asked of a body that is ``in_place``; never raises."""
+
     def readable(self, process: Process, record: ThreadRecord) -> None:
         """Work on the readiness of the process's armed source, instead of ``step``; never raises."""
 
@@ -180,6 +183,9 @@ class Process:
         # it is about is owned (``signals.own``), so that whoever buries the process sees it.
         self.at_burial: Callable[[], object] | None = None
         Pid.__init__(self.pid, self)
+
+    def publish(self) -> None:
+        """Let everybody find it, once its creator has set what it is: from here on it can be killed."""
         live_processes[self.pid] = self
 
     def __repr__(self) -> str:

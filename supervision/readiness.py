@@ -14,7 +14,7 @@ from supervision.scheduler import deliver, scheduler
 from supervision.threads import current, library_call
 from supervision.waits import Wait, wait_for
 
-__all__ = ["Source", "forget", "post", "read_when_ready", "watch", "write_when_ready"]
+__all__ = ["Source", "closing", "forget", "post", "read_when_ready", "watch", "write_when_ready"]
 
 Attempt = Callable[[], Any]
 """Tries an operation once; raises BlockingIOError if the descriptor is not ready for it."""
@@ -29,10 +29,17 @@ def watch(source: Source) -> None:
 
 
 def forget(source: Source) -> None:
-    """Stop watching, before the descriptor is closed."""
+    """Stop watching a descriptor."""
     if source.watched:
         source.watched = False
         scheduler.poller.remove(source)
+
+
+def closing(source: Source) -> None:
+    """Stop watching a descriptor that is closed next, and belongs to nobody else: the system call is saved."""
+    if source.watched:
+        source.watched = False
+        scheduler.poller.closing(source)
 
 
 def post(source: Source) -> None:

@@ -24,6 +24,7 @@ from typing import Any, Final
 from supervision.poller import READABLE, Poller, Ready, Source, dispatch, new_poller
 from supervision.process_table import Process, quarantined
 from supervision.processors import Processors
+from supervision.rough_timers import RoughTimers
 from supervision.threads import ThreadRecord
 from supervision.timers import Timer, Timers
 from supervision.watchdog import Watchdog
@@ -54,6 +55,7 @@ class Scheduler:
         # here. Whoever pops an entry must wake it.
         self.idle: deque[ThreadRecord | Poller] = deque()
         self.timers = Timers()
+        self.rough_timers = RoughTimers(self.add_timer, self.timers.cancel)
         self.poller: Poller = new_poller()
         # What the poller has found and nobody has handled yet. Shared, because the worker that found it may lose its
         # processor to the first of them, and the poller tells nothing twice.
@@ -130,8 +132,8 @@ class Scheduler:
                     return
             del process  # an idle worker keeps nothing alive
 
-    def run_slice(self, process: Process, record: ThreadRecord) -> None:
-        """Let ``process`` work for a slice and put it back on the queue if it has not finished.
+    def run_slice(self, process: Process, record: ThreadRecord, message: Any = None) -> None:
+        """Let ``process`` work for a slice, or on ``message`` alone; put it back on the queue if it has not finished.
 
         The caller has taken ``running``. Nothing in here raises (see ``Body``).
         """
@@ -139,7 +141,10 @@ class Scheduler:
             outer = record.process
             record.process = process
             process.carrier = record
-            process.context.run(process.body.step, process, record)  # type: ignore[union-attr]
+            if message is None:
+                process.context.run(process.body.step, process, record)  # type: ignore[union-attr]
+            else:
+                process.context.run(process.body.take, message, process, record)  # type: ignore[union-attr]
             process.carrier = None
             record.process = outer
         process.running.release()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from supervision import exits
 from supervision.arguments import is_milliseconds
 from supervision.calls import Call, Cast, StopRequest, SystemCall
-from supervision.errors import BadReturn
+from supervision.errors import BadReturn, Killed
 from supervision.messages import INFINITY, TIMEOUT, Exit
 from supervision.process_table import Pid, Process
 from supervision.reports import NOTHING, Crash
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from supervision.actor import Actor
     from supervision.observer import Observer
 
-__all__ = ["SLICE_MESSAGES", "Server", "Start"]
+__all__ = ["SLICE_MESSAGES", "TIMEOUT_CHECK", "Server", "Start"]
 
 # Messages that one actor handles before others get their turn. At about 2 µs for the smallest callback a slice
 # of them is shorter than a look at the events costs others, and long enough to make the switch cheap.
@@ -39,12 +39,12 @@ _SLICE: Final = range(SLICE_MESSAGES)
 
 
 class _TimeoutCheck:
-    """Delivered by the timer of a callback's ``timeout``; the deadline is compared when it is taken."""
+    """Delivered when a timeout may have run out; the deadline is compared when it is taken."""
 
     __slots__ = ()
 
 
-_TIMEOUT_CHECK: Final = _TimeoutCheck()
+TIMEOUT_CHECK: Final = _TimeoutCheck()
 
 
 class Start(Wait):
@@ -99,6 +99,13 @@ class Server:
                 handle(message, record)
                 if process.dead or message is errand:
                     return
+        except BaseException as error:  # noqa: BLE001  without this a worker would end and its processor be lost
+            survive(process, record, error)
+
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Handle a message that comes past the mailbox, of a caller who runs the actor in place. Never raises."""
+        try:
+            self.handle(message, record)
         except BaseException as error:  # noqa: BLE001  without this a worker would end and its processor be lost
             survive(process, record, error)
 
@@ -174,11 +181,25 @@ class Server:
 
     def perform(self, message: Any, record: ThreadRecord, name: str, *args: Any) -> None:
         """Run a callback and the ``handle_continue`` that its results ask for."""
+        process = self.process
         try:
-            result = run_exposed(self.process, record, getattr(self.actor, name), *args, self.state)
-            self._settle(name, result, message, record)
+            # ``run_exposed`` and ``_apply`` of the commonest result written out: this is the path of every message.
+            record.exposed = process
+            try:
+                if process.dead:
+                    raise Killed
+                result = getattr(self.actor, name)(*args, self.state)
+            finally:
+                record.exposed = None
+                if process.dead:
+                    record.settle(process)
+                    raise Killed
+            if type(result) is NoReply and result.timeout is None and result.continue_with is UNSET:
+                self.state = result.state
+            else:
+                self._settle(name, result, message, record)
         except BaseException as error:  # noqa: BLE001  whatever a callback raises is the actor's exit reason
-            if not self.process.dead:
+            if not process.dead:
                 self._finish(exits.reason_of(error), message, record)
 
     def _settle(self, name: str, result: Any, message: Any, record: ThreadRecord) -> None:
@@ -218,7 +239,7 @@ class Server:
             return
         if timeout == 0:
             self.deadline = 0.0
-            deliver(self.process, _TIMEOUT_CHECK)
+            deliver(self.process, TIMEOUT_CHECK)
             return
         self.deadline = time.monotonic() + timeout / 1000
         self._arm(self.deadline)
@@ -230,7 +251,7 @@ class Server:
             if timer.deadline <= deadline:
                 return
             cancel(self.process, timer)
-        self.timer = deliver_at(deadline, self.process, _TIMEOUT_CHECK)
+        self.timer = deliver_at(deadline, self.process, TIMEOUT_CHECK)
 
     def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
         deadline = self.deadline

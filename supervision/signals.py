@@ -216,7 +216,8 @@ def _spread(death: _Death) -> None:
     deaths = [death]
     for one in deaths:  # it grows on the way
         _let_go(one)
-        _seal_linked(one, deaths)
+        if one.links is not None:
+            _seal_linked(one, one.links, deaths)
     for one in deaths:
         _tell(one)
 
@@ -225,13 +226,15 @@ def _let_go(death: _Death) -> None:
     process = death.process
     live_processes.pop(process.pid, None)
     names.release(process)
-    _release_owned(process, death.reason, death.owned)
-    _drop_monitors(process)
+    if death.owned:
+        _release_owned(process, death.reason, death.owned)
+    if process.monitors:
+        _drop_monitors(process)
 
 
-def _seal_linked(death: _Death, deaths: list[_Death]) -> None:
+def _seal_linked(death: _Death, links: dict[Process, None], deaths: list[_Death]) -> None:
     """Make dead those linked processes to which the death is fatal."""
-    for peer in death.links or ():
+    for peer in links:
         if peer.trap_exit:  # it gets a message; should it leave off trapping just now, ``_signal_links`` ends it
             continue
         with peer.lock:
@@ -247,19 +250,22 @@ def _tell(death: _Death) -> None:
     process, reason = death.process, death.reason
     if process.crash is not None and not any(_reports_for(peer, process) for peer in death.links or ()):
         reports.report(process)
-    reported_by_parent = _signal_links(process, reason, death.links)
+    reported_by_parent = death.links is not None and _signal_links(process, reason, death.links)
     if process.crash is not None and not reported_by_parent:  # the parent has just died itself
         reports.report(process)
     _signal_monitors(process, reason)
     if death.wait is not None:
         death.wait.fire()
-    _drain(process)
-    _forget_creators(process)
+    if process.mailbox or process.system:
+        _drain(process)
+    # Or each in a line of processes that start their successors would keep all before it in memory.
+    process.ancestors = ()
+    process.parent = None
     _push_out(process)
 
 
-def _release_owned(process: Process, reason: Any, owned: dict[Owned, None] | None) -> None:
-    for thing in owned or ():
+def _release_owned(process: Process, reason: Any, owned: dict[Owned, None]) -> None:
+    for thing in owned:
         try:
             thing.owner_died(process, reason)
         except Exception:  # a via or a transport is the user's; without this the links would never hear of the death
@@ -268,14 +274,14 @@ def _release_owned(process: Process, reason: Any, owned: dict[Owned, None] | Non
 
 def _drop_monitors(process: Process) -> None:
     monitors, process.monitors = process.monitors, None
-    for ref, target in list((monitors or {}).items()):
+    for ref, target in list((monitors or {}).items()):  # none: its thread has just dropped the last one
         unwatch(target, ref)
 
 
-def _signal_links(process: Process, reason: Any, links: dict[Process, None] | None) -> bool:
+def _signal_links(process: Process, reason: Any, links: dict[Process, None]) -> bool:
     """Send EXIT along the links; True if the supervisor that started the process has got it and will report."""
     reported_by_parent = False
-    for peer in links or ():
+    for peer in links:
         death = None
         with peer.lock:
             if peer.links is None or process not in peer.links:
@@ -329,12 +335,6 @@ def _drain(process: Process) -> None:
                 break
             if type(message) is Exit and message.pid._process.crash is not None:
                 reports.report(message.pid._process)
-
-
-def _forget_creators(process: Process) -> None:
-    """Or each in a line of processes that start their successors would keep all before it in memory."""
-    process.ancestors = ()
-    process.parent = None
 
 
 def _push_out(process: Process) -> None:

@@ -80,8 +80,9 @@ def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: 
     record = current.record
     process = _new(actor_class, me, options)
     order = Start(record, me.pid, arg, trapping=me.trap_exit)
-    signals.watch(process, order, order)
+    process.monitored_by = {order: order}
     process.mailbox.append(order)
+    process.publish()
     if linked:
         process.parent = me.pid
         signals.link(me, process)

@@ -19,10 +19,10 @@ from supervision.child_reports import report_failed_start, report_unexpected
 from supervision.child_spec import ChildSpec, ChildType, child_spec
 from supervision.children import ChildCounts, ChildInfo, TryAgain
 from supervision.errors import StartError, SupervisionError
+from supervision.masked_server import MaskedServer
 from supervision.messages import INFINITY, Exit
 from supervision.process_table import Pid, Process
 from supervision.results import NoReply, Ok, Reply, Stop
-from supervision.server import Server
 from supervision.start import StartOptions, start
 from supervision.supervisor_children import SupervisorChildren
 from supervision.threads import ThreadRecord, library_call
@@ -54,8 +54,8 @@ class _Start(NamedTuple):
     flags: dict[str, Any]
 
 
-class SupervisorServer(Server):
-    """The loop of a supervisor: the one of an actor whose ``init`` says which children to start."""
+class SupervisorServer(MaskedServer):
+    """The loop of a supervisor, whose ``init`` says which children to start."""
 
     __slots__ = ()
 
@@ -84,7 +84,6 @@ class SupervisorBase(Actor):
         """Make the state of what ``init`` returned, and start the children."""
         raise NotImplementedError
 
-    @library_call
     def handle_call(self, request: Any, caller: Caller, state: SupervisorChildren) -> Reply | NoReply | Stop:
         """Answer a request."""
         if type(request) is not _Request:
@@ -97,7 +96,6 @@ class SupervisorBase(Actor):
                 report_failed_start(refusal, "it is not started, and the caller is told")
             return Reply(refusal, state)
 
-    @library_call
     def handle_info(self, message: Any, state: SupervisorChildren) -> NoReply | Stop:
         """Handle the end of a child, or another attempt to restart one."""
         if type(message) is Exit:
@@ -109,7 +107,6 @@ class SupervisorBase(Actor):
             goes_on = True
         return NoReply(state) if goes_on else Stop("shutdown", state)
 
-    @library_call
     def handle_cast(self, message: Any, state: SupervisorChildren) -> NoReply | Stop:
         """Drop it: supervisors take none."""
         report_unexpected(state.process, "cast", message)

@@ -66,6 +66,7 @@ class TaskStart:
         process.initial_call = name_of(self.function)
         if self.monitor is not None:
             self.monitor.attach(process)
+        process.publish()
         return process
 
     def launch(self, process: Process) -> None:

@@ -18,9 +18,10 @@ from supervision.child_reports import report_exit
 from supervision.children import Child
 from supervision.messages import BRUTAL_KILL, Exit
 from supervision.process_table import Pid, Process
+from supervision.scheduler import notify
 from supervision.signals import exit_signal, unwatch, watch
 from supervision.threads import ThreadRecord, current
-from supervision.waits import Wait, deadline_after, take, wait_for
+from supervision.waits import Wait, deadline_after, wait_for
 
 __all__ = ["terminate_in_order", "terminate_together"]
 
@@ -53,7 +54,7 @@ class _Ending(Wait):
         """Leave off waiting at the deadline, but not for good: a child that is killed is waited for once more."""
         if not self.fired.locked():
             return True
-        take(self.parker)
+        self.parker.acquire()
         return False
 
 
@@ -106,8 +107,9 @@ def _await(supervisor: Process, record: ThreadRecord, ending: _Ending) -> None:
     """
     child = ending.pid._process
     try:
-        if ending.deadline is None:  # nothing is to be done meanwhile, so it may end on this thread
-            run_in_place(child, record, ending)
+        # Without a deadline nothing is to be done meanwhile, so it may end on this thread.
+        if ending.deadline is None and not run_in_place(child, record, ending):
+            notify(child)
         if not wait_for(ending, record, supervisor, ending.deadline):
             exit_signal(supervisor.pid, child, "kill")
             # It is dead now. If it was dying already, this ends when all that it held has been released.

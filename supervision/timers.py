@@ -24,18 +24,12 @@ _order: Final = itertools.count()
 class Timer:
     """One timer. ``action`` runs once on a worker's thread and must neither block nor raise."""
 
-    __slots__ = ("action", "argument", "deadline", "order")
+    __slots__ = ("action", "argument", "deadline")
 
     def __init__(self, deadline: float, action: Callable[[Any], object], argument: Any) -> None:
         self.deadline = deadline
-        self.order = next(_order)  # timers of one deadline fire in the order they were started
         self.action: Callable[[Any], object] | None = action
         self.argument = argument
-
-    def __lt__(self, other: Timer) -> bool:
-        if self.deadline == other.deadline:
-            return self.order < other.order
-        return self.deadline < other.deadline
 
 
 class Timers:
@@ -46,7 +40,9 @@ class Timers:
         # Test-and-set: held by the one thread that fires, or two that look at once would mix up the order. It looks
         # again after each round, and whoever found it held goes on to read ``next_deadline``; so none is left behind.
         self.firing = threading.Lock()
-        self.heap: list[Timer] = []
+        # Deadline, order and timer, so that the heap compares without a call: timers of one deadline fire in the order
+        # they were started.
+        self.heap: list[tuple[float, int, Timer]] = []
         self.cancelled = 0
 
     def __len__(self) -> int:
@@ -55,8 +51,8 @@ class Timers:
     def add(self, timer: Timer) -> bool:
         """Add ``timer``; True if it is now the first to be due, so that whoever sleeps must look again."""
         with self.lock:
-            heapq.heappush(self.heap, timer)
-            return self.heap[0] is timer
+            heapq.heappush(self.heap, (timer.deadline, next(_order), timer))
+            return self.heap[0][2] is timer
 
     def cancel(self, timer: Timer) -> bool:
         """Cancel ``timer``; False if it has fired or been cancelled already."""
@@ -78,7 +74,7 @@ class Timers:
         """When the next timer is due, on the monotonic clock; None if there is none."""
         with self.lock:
             self._drop_cancelled()
-            return self.heap[0].deadline if self.heap else None
+            return self.heap[0][0] if self.heap else None
 
     def fire_due(self) -> None:
         """Run the actions of all timers that are due, in order of their deadlines."""
@@ -96,8 +92,8 @@ class Timers:
     def _take_due(self, now: float) -> list[tuple[Callable[[Any], object], Any]]:
         due = []
         with self.lock:
-            while self.heap and self.heap[0].deadline <= now:
-                timer = heapq.heappop(self.heap)
+            while self.heap and self.heap[0][0] <= now:
+                _, _, timer = heapq.heappop(self.heap)
                 if timer.action is None:
                     self.cancelled -= 1
                     continue
@@ -106,11 +102,11 @@ class Timers:
         return due
 
     def _drop_cancelled(self) -> None:
-        while self.heap and self.heap[0].action is None:
+        while self.heap and self.heap[0][2].action is None:
             heapq.heappop(self.heap)
             self.cancelled -= 1
 
     def _compact(self) -> None:
-        self.heap = [timer for timer in self.heap if timer.action is not None]
+        self.heap = [entry for entry in self.heap if entry[2].action is not None]
         heapq.heapify(self.heap)
         self.cancelled = 0

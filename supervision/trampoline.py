@@ -97,6 +97,10 @@ class FunctionBody:
     def returned(self, process: Process, value: Any) -> None:
         """The function has returned; its value goes nowhere."""
 
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: a function is never run in place."""
+        raise NotImplementedError
+
     def readable(self, process: Process, record: ThreadRecord) -> None:
         """Run as usual: only a connection has a source of its own."""
         self.step(process, record)

@@ -18,7 +18,7 @@ from supervision.scheduler import scheduler
 from supervision.stand_in import stand_in
 from supervision.threads import ThreadRecord, interpreter
 
-__all__ = ["Wait", "deadline_after", "park", "take", "wait_for"]
+__all__ = ["Wait", "deadline_after", "park", "wait_for"]
 
 # The longest sleep the operating system takes in one piece; a longer wait goes round again.
 LONGEST_SLEEP: Final = min(threading.TIMEOUT_MAX, 4_000_000.0)
@@ -51,7 +51,7 @@ class Wait:
         """End the wait by the waiter itself; False if it was fired. Either way its parker is locked afterwards."""
         if self.fired.acquire(False):
             return True
-        take(self.parker)
+        self.parker.acquire()  # ends by the release of whoever took ``fired``, which comes next
         return False
 
 
@@ -85,32 +85,26 @@ def wait_for(wait: Wait, record: ThreadRecord, process: Process, deadline: float
     Raises:
         Killed: the waiting process is dead.
     """
-    with process.lock:  # so that a killer either finds the wait or is seen here
-        if process.dead:
-            wait.give_up()
-            raise Killed
-        process.wait = wait
-    if not wait.fired.locked():
-        scheduler.hand_off(record)
-        if interpreter.ending:
-            stand_in(record, wait.fired, deadline)
     try:
-        fired = park(wait.parker, deadline) or not wait.give_up()
+        # It has been fired already if this thread has run the other process in place.
+        fired = not wait.give_up() if wait.fired.locked() else _wait_for(wait, record, process, deadline)
     except BaseException:
         wait.leave(record)
         raise
-    finally:
-        process.wait = None
     if process.dead:
         raise Killed
     return fired
 
 
-def take(parker: Any) -> None:
-    """Take a release that is certain to come at once, whatever interrupts."""
-    while True:
-        try:
-            parker.acquire()
-            return
-        except KeyboardInterrupt:
-            continue
+def _wait_for(wait: Wait, record: ThreadRecord, process: Process, deadline: float | None) -> bool:
+    with process.lock:  # so that a killer either finds the wait or is seen here
+        if process.dead:
+            raise Killed
+        process.wait = wait
+    try:
+        scheduler.hand_off(record)
+        if interpreter.ending:
+            stand_in(record, wait.fired, deadline)
+        return park(wait.parker, deadline) or not wait.give_up()
+    finally:
+        process.wait = None

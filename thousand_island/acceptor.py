@@ -17,10 +17,10 @@ from supervision import process
 from supervision.actor import Actor
 from supervision.exits import is_quiet
 from supervision.foreign import this_process
+from supervision.masked_server import MaskedServer
 from supervision.process_table import Pid, Process
 from supervision.results import Ignore, NoReply, Ok, Stop
 from supervision.scheduler import deliver
-from supervision.server import Server
 from supervision.signals import own
 from supervision.threads import current, library_call
 from supervision.trampoline import run_exposed
@@ -80,8 +80,8 @@ class AcceptorContext:
     connection_sup: Pid | None = None
 
 
-class _AcceptorServer(Server):
-    """The loop of an acceptor: the one of an actor whose clients are closed even if it is killed."""
+class _AcceptorServer(MaskedServer):
+    """The loop of an acceptor, whose clients are closed even if it is killed."""
 
     __slots__ = ()
 
@@ -96,7 +96,7 @@ class _AcceptorServer(Server):
 class Acceptor(Actor):
     """One acceptor. Its argument is the AcceptorContext; its state is None, what it knows are its attributes.
 
-    Its callbacks are library calls: a kill must not interrupt one that holds the lock of the line or of the limits.
+    Its callbacks are masked: a kill must not interrupt one that holds the lock of the line or of the limits.
     """
 
     restart: ClassVar[Any] = "transient"
@@ -131,7 +131,6 @@ class Acceptor(Actor):
         own(this_process(), self)
         return Ok(None, continue_with="accept")
 
-    @library_call
     def handle_continue(self, argument: Any, state: None) -> Any:
         """Try at once, then get in line: the turn may have been that of an acceptor that is dead."""
         if self.turns is not None:
@@ -139,7 +138,6 @@ class Acceptor(Actor):
         process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the thread of the supervisor
         return NoReply(state)
 
-    @library_call
     def handle_info(self, message: Any, state: None) -> Any:
         """It is this acceptor's turn, or there is room, or it is time to try again."""
         if type(message) is YourTurn or message == _TRY_AGAIN:

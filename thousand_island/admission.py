@@ -9,17 +9,16 @@ Counterpart: ``ThousandIsland.Connection.start/4``.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from supervision import process
 from supervision.child_spec import ChildSpec
-from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.errors import MaxChildren, NoProcess, ProcessExit, ServerExit, StartError
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver
 from supervision.signals import end, own
+from supervision.supervisor_base import ask
 from supervision.threads import library_call
 from thousand_island.errors import reason_string
 from thousand_island.listening import Listening
@@ -39,8 +38,7 @@ RETRY_START: Final = "retry_start"
 HELD_MOST: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Client:
+class _Client(NamedTuple):
     """An accepted client without a process.
 
     Attributes:
@@ -157,7 +155,7 @@ class Admission:
     def _start(self, client: _Client) -> None:
         self.starting.append(client)
         try:
-            pid = DynamicSupervisor.start_child(self.connection_sup, self.spec)
+            pid = ask(self.connection_sup, "start_child", self.spec)
         except MaxChildren:
             self.starting.clear()
             self._no_room(client)

@@ -9,14 +9,13 @@ Counterpart: the GenServer that ``use ThousandIsland.Handler`` defines.
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any, Final
 
 from supervision import exits
 from supervision.actor import Actor
 from supervision.calls import Call
 from supervision.errors import BadReturn, Killed, ProcessExit
-from supervision.messages import INFINITY, Exit
+from supervision.messages import Exit
 from supervision.process_table import Process
 from supervision.reports import NOTHING, QUIET
 from supervision.results import UNSET, Ok
@@ -94,14 +93,14 @@ class Connection(IdleTime):
         self.socket = socket = ready.socket
         self.state = (socket, self.state[1])
         try:
-            socket.begin_span(ready.acceptor_span, ready.start_time)
+            peer = socket.begin_span(ready.acceptor_span, ready.start_time)
         except OSError as error:
             self.finish(endings.premature(reason_string(error)), record)
             return
         except Exception as error:  # noqa: BLE001 - as in ``_readable``
             self.finish(endings.of_exception(error), record)
             return
-        self.process.label = ("thousand_island", "connection", (type(self.actor), socket.peername()))
+        self.process.label = ("thousand_island", "connection", (type(self.actor), peer))
         span = socket.telemetry_span
         if _READY.receivers and span is not None:
             span.event(_READY)
@@ -174,7 +173,7 @@ class Connection(IdleTime):
             self._attach()
         self.reader.await_data()
         if self.idle_deadline is not None:
-            self._arm(self.idle_deadline)  # it may have passed while this was in the mailbox
+            self.remind(self.idle_deadline, 0.0)  # it may have passed while this was in the mailbox
 
     def _handle_data(self, data: bytes, socket: Socket, record: ThreadRecord) -> None:
         """``perform`` and ``_apply`` written out for the commonest result: this is the path of every request."""
@@ -317,13 +316,7 @@ class Connection(IdleTime):
 
     def _await(self, timeout: float) -> None:
         """Wait for data, for so many milliseconds at most."""
-        if timeout == INFINITY:
-            self.idle_deadline = None
-        else:
-            self.idle_deadline = deadline = time.monotonic() + timeout / 1000
-            timer = self.timer
-            if timer is None or timer.action is None or timer.deadline > deadline:
-                self._arm(deadline)
+        self.be_idle(timeout)
         self.reader.await_data()
 
     def idle_too_long(self, record: ThreadRecord) -> None:

@@ -1,6 +1,7 @@
 """How long a connection has been idle.
 
-One timer serves many deadlines: it is not set anew for each message, the deadline is compared when it fires.
+One reminder serves many deadlines: it is not set anew for each message, the deadline is compared when it comes. It is
+shared with all connections whose time is up at about the same moment, late by at most a 64th of the timeout.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Any
 
 from supervision.messages import INFINITY
 from supervision.process_table import Process
-from supervision.server import Server
+from supervision.rough_timers import Round
+from supervision.scheduler import deliver, scheduler
+from supervision.server import TIMEOUT_CHECK, Server
 from supervision.threads import ThreadRecord
 from thousand_island.results import check_timeout
 from thousand_island.socket import Socket
@@ -22,23 +25,33 @@ class IdleTime(Server):
     """The base of a connection's loop.
 
     ``idle_deadline`` is when the connection has been idle for too long; it is set when a callback has returned, so it
-    never passes while one runs.
+    never passes while one runs. ``reminder`` comes at that moment or earlier, or there is none.
     """
 
-    __slots__ = ("idle_deadline", "socket")
+    __slots__ = ("idle_deadline", "reminder", "socket")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
         self.socket: Socket | None = None
         self.idle_deadline: float | None = None
+        self.reminder: Round | None = None
 
     def be_idle(self, timeout: float) -> None:
         """Let the time run from now on, for so many milliseconds."""
         if timeout == INFINITY:
             self.idle_deadline = None
             return
-        self.idle_deadline = deadline = time.monotonic() + timeout / 1000
-        self._arm(deadline)
+        wait = timeout / 1000
+        self.idle_deadline = deadline = time.monotonic() + wait
+        reminder = self.reminder
+        # One that comes earlier will do. One that was set for a longer timeout would come too late.
+        if reminder is None or reminder.over or reminder.due > deadline + wait / 32:
+            self.remind(deadline, wait)
+
+    def remind(self, deadline: float, wait: float) -> None:
+        """Have the deadline, which is ``wait`` seconds long, looked at when it has passed."""
+        self._forget_reminder()
+        self.reminder = scheduler.rough_timers.enter(self.process, deadline, wait, TIMEOUT_CHECK, deliver)
 
     def set_timeout(self, name: str, result: Any) -> None:
         """An Actor callback has returned a timeout: the next idle limit, or (as the options say) a TIMEOUT."""
@@ -52,12 +65,28 @@ class IdleTime(Server):
     def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
         idle = self.idle_deadline
         if idle is not None:
-            if time.monotonic() >= idle:
+            left = idle - time.monotonic()
+            if left <= 0:
                 self.idle_too_long(record)
                 return
-            self._arm(idle)
+            if self.reminder is None or self.reminder.over:
+                self.remind(idle, left)
         super()._check_timeout(message, record)
 
     def idle_too_long(self, record: ThreadRecord) -> None:
         """The deadline has passed."""
         raise NotImplementedError
+
+    def _cancel_timer(self) -> None:
+        super()._cancel_timer()
+        self._forget_reminder()
+
+    def buried(self) -> None:
+        """Let go of everything, which a killed connection had no chance to do."""
+        super().buried()
+        self._forget_reminder()
+
+    def _forget_reminder(self) -> None:
+        reminder, self.reminder = self.reminder, None
+        if reminder is not None and not reminder.over:
+            scheduler.rough_timers.leave(self.process, reminder)

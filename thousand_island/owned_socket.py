@@ -38,6 +38,9 @@ _STOP: Final = signal_of("connection.stop")
 _ORIGIN: Final = "_thousand_island_socket"
 
 
+_NOTHING_YET: Final = SocketStats()
+
+
 class OwnedSocket:
     """The base of Socket, which has what handlers do with it."""
 
@@ -64,10 +67,10 @@ class OwnedSocket:
         self.reader: Reader | None = None
         self.receive: Any = None
         self._span: Span | None = None
-        self._stats = SocketStats()
+        self._stats = _NOTHING_YET
 
-    def begin_span(self, acceptor_span: Span, start_time: int) -> None:
-        """Starts the connection's span; called once, by whoever handles the connection.
+    def begin_span(self, acceptor_span: Span, start_time: int) -> SocketInfo:
+        """Starts the connection's span, and returns who the client is; called once, by whoever handles the connection.
 
         Raises:
             OSError: the client is gone already.
@@ -77,6 +80,7 @@ class OwnedSocket:
         self._span = span  # before the look: ``owner_died`` looks here after the owner is dead
         if self._owner.dead:
             self.stop_span("killed")
+        return peer
 
     def stop_span(self, error: Any = UNSET) -> None:
         """Ends the span, once, with ``error`` if there is one."""

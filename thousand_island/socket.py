@@ -18,6 +18,7 @@ from thousand_island.owned_socket import OwnedSocket
 from thousand_island.telemetry import Span, signal_of
 from thousand_island.transport import SocketInfo, SocketStats
 from thousand_island.transports.ssl import SSL
+from thousand_island.transports.tcp import TCP
 from thousand_island.transports.tls_stream import TLSStream
 
 __all__ = ["Socket"]
@@ -267,6 +268,8 @@ class Socket(OwnedSocket):
         A transport of this library does not wait for the client: the owner is sent the ``source`` of its socket when
         there is a reason to go on. Another one does all at once, and may block.
         """
+        if self.transport_module.handshake is TCP.handshake:
+            return True
         if isinstance(self.socket, TLSStream) and self.transport_module.handshake is SSL.handshake:
             return bool(self._ask(TLSStream.try_handshake))
         self.handshake()

@@ -108,7 +108,7 @@ class TestCancel:
         firing = threading.Thread(target=lambda: (start.wait(), timers.fire_due()))
         firing.start()
         start.wait()
-        cancelled = [timer.order for timer in reversed(all_timers) if timers.cancel(timer)]
+        cancelled = [timer for timer in reversed(all_timers) if timers.cancel(timer)]
         firing.join()
         assert len(fired) + len(cancelled) == len(all_timers)
         assert len(timers) == 0

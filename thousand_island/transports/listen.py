@@ -41,7 +41,6 @@ def _listen(options: ListenOptions) -> ListenSocket:
             sock.bind(address.address)
         if address.fd is None:
             sock.listen(options.backlog)
-        sock.setblocking(False)
         listener = ListenSocket(sock, options, this_process())
     except BaseException:
         if file is not None:

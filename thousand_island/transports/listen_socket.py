@@ -14,6 +14,24 @@ from thousand_island.transports.turns import Turns
 __all__ = ["ListenSocket"]
 
 
+class _Plain(socket.socket):
+    """A socket that keeps its family and type as plain numbers: ``accept`` asks for both, for each connection.
+
+    Those of its base class are properties that look the number up in an enumeration, at the cost of the accept itself.
+    """
+
+    __slots__ = ("family", "type")
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> _Plain:
+        """Take the descriptor of ``sock`` over."""
+        family, kind = int(sock.family), int(sock.type)
+        plain = cls(family, kind, sock.proto, fileno=sock.detach())
+        plain.family, plain.type = family, kind  # type: ignore[misc, assignment]
+        plain.setblocking(False)
+        return plain
+
+
 class ListenSocket(Turns):
     """One listening socket, and the acceptors that wait for their turn at it."""
 
@@ -22,11 +40,11 @@ class ListenSocket(Turns):
     def __init__(self, sock: socket.socket, options: ListenOptions, process: Process) -> None:
         # Opened now: when descriptors have run out there must be one to close with.
         self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self.sock = sock
+        self.sock = _Plain.of(sock)
         self.options = options
         self.file: SocketFile | None = None
         self.tls: Any = None  # what a transport on top of TCP keeps with it
-        super().__init__(sock.fileno(), process)
+        super().__init__(self.sock.fileno(), process)
 
     def fileno(self) -> int:
         """The descriptor, or -1 once closed."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from supervision.messages import INFINITY
 from supervision.process_table import Process
-from supervision.readiness import Source, forget, post, read_when_ready, watch, write_when_ready
+from supervision.readiness import Source, closing, post, read_when_ready, watch, write_when_ready
 from supervision.threads import library_call
 from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transports.iodata import Pieces
@@ -31,7 +31,9 @@ READ_SIZE: Final = 65_536
 SENDFILE_SIZE: Final = 1 << 20
 
 _LINGER_ABORT: Final = struct.pack("ii", 1, 0)
-_TIOCOUTQ: Final = 0x5411  # Linux: SIOCOUTQ, the bytes that the peer has not acknowledged yet
+_TIOCOUTQ: Final = 0x5411  # Linux: SIOCOUTQ, the bytes that the peer has not acknowledged yet, as a C int
+_NOTHING: Final = bytes(4)
+_HAS_USER_TIMEOUT: Final = hasattr(socket, "TCP_USER_TIMEOUT")
 
 _WAYS: Final = {"read": socket.SHUT_RD, "write": socket.SHUT_WR, "read_write": socket.SHUT_RDWR}
 
@@ -292,8 +294,10 @@ class Stream:
             self.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do
 
     def _give_back(self) -> None:
-        forget(self.source)
-        self._apply_linger()
+        closing(self.source)
+        enabled, seconds = self.options.linger
+        if enabled and (self.send_oct or seconds == 0):
+            self._apply_linger(seconds)
         self.sock.close()
 
     def abort(self) -> None:
@@ -309,22 +313,15 @@ class Stream:
                 except OSError:
                     pass  # not connected any more
 
-    def _apply_linger(self) -> None:
-        enabled, seconds = self.options.linger
+    def _apply_linger(self, seconds: int) -> None:
         try:
-            if enabled and seconds == 0:
+            if seconds == 0:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ABORT)
-            elif enabled and self._unacknowledged():
+            elif _HAS_USER_TIMEOUT and fcntl.ioctl(self.sock.fileno(), _TIOCOUTQ, _NOTHING) != _NOTHING:
                 # The kernel goes on sending after close, and gives up with a reset after this many milliseconds.
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
         except OSError:
             pass  # a unix socket, or not connected any more: nothing is left to send
-
-    def _unacknowledged(self) -> bool:
-        if self.send_oct == 0 or not hasattr(socket, "TCP_USER_TIMEOUT"):
-            return False
-        waiting = fcntl.ioctl(self.sock.fileno(), _TIOCOUTQ, b"\0\0\0\0")
-        return waiting != b"\0\0\0\0"
 
     @staticmethod
     def _deadline(timeout: float) -> float | None:

@@ -1,0 +1,32 @@
+"""The loop of the library's own actors: a kill never strikes in their callbacks.
+
+They hold locks of the runtime and change what others rely on; what they call of the user's, a start function say, they
+expose themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervision import exits
+from supervision.server import Server
+from supervision.threads import ThreadRecord
+
+__all__ = ["MaskedServer"]
+
+
+class MaskedServer(Server):
+    """One running actor of the library."""
+
+    __slots__ = ()
+
+    def perform(self, message: Any, record: ThreadRecord, name: str, *args: Any) -> None:
+        """Run a callback and what its result asks for; what a dead actor returns has no effect."""
+        process = self.process
+        try:
+            result = getattr(self.actor, name)(*args, self.state)
+            if not process.dead:
+                self._settle(name, result, message, record)
+        except BaseException as error:  # noqa: BLE001  whatever a callback raises is the actor's exit reason
+            if not process.dead:
+                self._finish(exits.reason_of(error), message, record)
