@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervision import exits
+from supervision.calls import Cast
 from supervision.server import Server
 from supervision.threads import ThreadRecord
 
@@ -19,6 +20,10 @@ class MaskedServer(Server):
     """One running actor of the library."""
 
     __slots__ = ()
+
+    def cast(self, message: Cast, record: ThreadRecord) -> None:
+        """Take the way of all messages."""
+        self.handle(message, record)
 
     def perform(self, message: Any, record: ThreadRecord, name: str, *args: Any) -> None:
         """Run a callback and what its result asks for; what a dead actor returns has no effect."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from supervision import exits
 from supervision.actor import Actor
-from supervision.calls import Call
+from supervision.calls import Call, Cast
 from supervision.errors import BadReturn, Killed, ProcessExit
 from supervision.messages import Exit
 from supervision.process_table import Process
@@ -80,6 +80,10 @@ class Connection(IdleTime):
             self._drain(message, record)
         else:
             super().handle(message, record)
+
+    def cast(self, message: Cast, record: ThreadRecord) -> None:
+        """Take the way of all messages: a handshake defers them."""
+        self.handle(message, record)
 
     def init(self, arg: Any, record: ThreadRecord) -> Any:
         """Run the user's ``init``; a first state that is no pair yet is made one."""
