@@ -131,6 +131,7 @@ class Process:
         "initial_call",
         "kind",
         "label",
+        "lineage",
         "links",
         "lock",
         "mailbox",
@@ -157,6 +158,7 @@ class Process:
         self.context = context
         self.pid = Pid.__new__(Pid)
         self.ancestors: tuple[Pid, ...] = ()
+        self.lineage: tuple[Pid, ...] | None = None  # the ancestors of its children, once there has been one
         self.parent: Pid | None = None  # who started it by ``start_link``; its EXIT is an order to end
         self.label: Any = None
         self.initial_call: str | None = None  # what it was started to run, as text
@@ -211,7 +213,12 @@ class Process:
 
 def ancestry(creator: Process | None) -> tuple[Pid, ...]:
     """The ancestors of a process that ``creator`` starts: the creator, the creator of that, and so on."""
-    return () if creator is None else (creator.pid, *creator.ancestors[: MOST_ANCESTORS - 1])
+    if creator is None:
+        return ()
+    lineage = creator.lineage
+    if lineage is None:  # one for all children: a supervisor may have thousands
+        lineage = creator.lineage = (creator.pid, *creator.ancestors[: MOST_ANCESTORS - 1])
+    return lineage
 
 
 # Single dict operations are atomic with the GIL and lock the dict without it; readers copy with ``list(...)``.

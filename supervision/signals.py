@@ -129,7 +129,12 @@ def watch(target: Process, ref: Any, watcher: Watcher) -> bool:
 def unwatch(target: Process, ref: Any) -> bool:
     """Take back ``watch``; False if the watcher has been told already."""
     with target.lock:
-        return target.monitored_by is not None and target.monitored_by.pop(ref, None) is not None
+        watchers = target.monitored_by
+        if watchers is None or watchers.pop(ref, None) is None:
+            return False
+        if not watchers:  # an empty dict keeps its memory, and every actor is watched once, by whoever starts it
+            target.monitored_by = None
+        return True
 
 
 def demonitor(watcher: Process, ref: Ref) -> bool:
@@ -260,6 +265,7 @@ def _tell(death: _Death) -> None:
         _drain(process)
     # Or each in a line of processes that start their successors would keep all before it in memory.
     process.ancestors = ()
+    process.lineage = None
     process.parent = None
     _push_out(process)
 

@@ -53,7 +53,7 @@ class Connection(IdleTime):
     callback runs, and ``idle_deadline`` is its deadline.
     """
 
-    __slots__ = ("drain", "handler", "handshake", "ordered", "puts_off", "reader", "source")
+    __slots__ = ("attached", "drain", "handler", "handshake", "ordered", "puts_off", "reader", "source")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
@@ -61,6 +61,7 @@ class Connection(IdleTime):
         self.handler = actor  # the same object as ``actor``, under the type that has ``handle_data``
         process.trap_exit = True
         self.reader: Any = None
+        self.attached: Any = None  # the transport's socket that the reader reads
         self.source: Any = _NO_SOURCE
         self.handshake: Handshake | None = None
         self.drain: Drain | None = None
@@ -139,6 +140,7 @@ class Connection(IdleTime):
         assert socket is not None
         self.reader = socket.reader = reader_for(socket.transport_module, socket.socket, self.process)
         self.source = self.reader.source
+        self.attached = socket.socket
         if isinstance(self.reader, BlockingReader):
             socket.receive = self.reader.recv
 
@@ -173,7 +175,7 @@ class Connection(IdleTime):
 
     def _told_for_nothing(self, socket: Socket) -> None:
         """A callback has read it already, or has upgraded the connection."""
-        if self.reader.socket is not socket.socket:
+        if self.attached is not socket.socket:
             self._attach()
         self.reader.await_data()
         if self.idle_deadline is not None:

@@ -98,7 +98,7 @@ class OwnedSocket:
             if _STOP.receivers:
                 self._stats = self._counters()  # a transport need not know them once it is closed
             if self.reader is not None:
-                self.reader.close()  # first: when the socket is closed, its descriptor's number may become another's
+                self.reader.detach()  # first: when the socket is closed, its descriptor's number may become another's
             try:
                 self.transport_module.close(self.socket)
             except (OSError, ThousandIslandError):

@@ -1,7 +1,8 @@
 """How a connection learns that there is data, for each kind of transport.
 
 A reader has ``source``, the message by which its process is told; ``read()``, which takes what is there or raises
-SocketTimeout; ``await_data()``, which has the process told of more; and ``close()``, before the socket is closed.
+SocketTimeout; ``await_data()``, which has the process told of more; and ``detach()``, before the socket is closed. Our
+own sockets under our own transports are their own readers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from supervision import process as processes
@@ -34,41 +34,24 @@ class Reader(Protocol):
     def source(self) -> Any:
         """What its process is sent."""
 
-    @property
-    def read(self) -> Callable[[], bytes]:
-        """Takes what is there."""
+    def read(self) -> bytes:
+        """Take what is there."""
 
-    @property
-    def await_data(self) -> Callable[[], None]:
-        """Has the process told."""
+    def await_data(self) -> None:
+        """Have the process told."""
 
-    def close(self) -> None:
+    def detach(self) -> None:
         """Tell of nothing any more."""
 
 
 def reader_for(transport: Any, socket: Any, process: Process) -> Reader:
     """Return the reader for a transport's socket."""
     if isinstance(socket, Stream):
-        return DirectReader(socket) if transport is TCP or transport is SSL else StreamReader(transport, socket)
+        socket.source.armed = True
+        return socket if transport is TCP or transport is SSL else StreamReader(transport, socket)
     if hasattr(socket, "fileno"):
         return DescriptorReader(transport, socket, process)
     return BlockingReader(transport, socket, process)
-
-
-class DirectReader:
-    """Our own sockets under our own transports."""
-
-    __slots__ = ("await_data", "read", "socket", "source")
-
-    def __init__(self, socket: Stream) -> None:
-        self.socket = socket
-        self.source = socket.source
-        self.source.armed = True
-        self.read = socket.recv_now
-        self.await_data = socket.await_data
-
-    def close(self) -> None:
-        """The socket does it itself."""
 
 
 class StreamReader:
@@ -80,7 +63,6 @@ class StreamReader:
         self.recv = transport.recv
         self.socket = socket
         self.source = socket.source
-        self.source.armed = True
 
     def read(self) -> bytes:
         """Take what is there."""
@@ -91,7 +73,7 @@ class StreamReader:
         """Have the process told."""
         self.socket.await_data()
 
-    def close(self) -> None:
+    def detach(self) -> None:
         """The socket does it itself."""
 
 
@@ -124,7 +106,7 @@ class DescriptorReader:
         elif not self.dry:
             post(self.source)
 
-    def close(self) -> None:
+    def detach(self) -> None:
         """Stop watching, or the number of the descriptor would stand for it when it is somebody else's."""
         forget(self.source)
 
@@ -185,7 +167,7 @@ class BlockingReader:
         elif self.reading is None:
             self.reading = processes.spawn(self._read)._process
 
-    def close(self) -> None:
+    def detach(self) -> None:
         """End the process that reads."""
         if self.reading is not None:
             end(self.reading, "killed")

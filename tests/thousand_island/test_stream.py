@@ -57,7 +57,7 @@ class TestAwaitData:
         client.sendall(b"data")
         stream.await_data()
         assert is_told(stream)
-        assert stream.recv_now() == b"data"
+        assert stream.read() == b"data"
 
     def test_what_comes_later_is_told_once_for_each_arrival(self, ends: Any) -> None:
         stream, client = ends
@@ -65,7 +65,7 @@ class TestAwaitData:
         for word in [b"one", b"two"]:
             client.sendall(word)
             assert is_told(stream)
-            assert stream.recv_now() == word
+            assert stream.read() == word
             stream.await_data()
             assert not is_told_already(stream)
 
@@ -74,10 +74,10 @@ class TestAwaitData:
         client.sendall(b"12345678")
         stream.await_data()
         assert is_told(stream)
-        assert stream.recv_now() == b"1234"
+        assert stream.read() == b"1234"
         stream.await_data()
         assert is_told(stream)
-        assert stream.recv_now() == b"5678"
+        assert stream.read() == b"5678"
 
     def test_what_a_recv_has_kept_is_told(self, ends: Any) -> None:
         stream, client = ends
@@ -88,7 +88,7 @@ class TestAwaitData:
             stream.recv(5, 0)
         stream.await_data()
         assert is_told(stream)
-        assert stream.recv_now() == b"abc"
+        assert stream.read() == b"abc"
 
     def test_the_end_is_told_after_the_data_that_came_with_it(self, ends: Any) -> None:
         stream, client = ends
@@ -96,16 +96,16 @@ class TestAwaitData:
         client.close()
         stream.await_data()
         assert is_told(stream)
-        assert stream.recv_now() == b"end"
+        assert stream.read() == b"end"
         stream.await_data()
         assert is_told(stream)
         with pytest.raises(SocketClosed):
-            stream.recv_now()
+            stream.read()
 
     def test_being_told_for_nothing_is_a_timeout(self, ends: Any) -> None:
         stream, _ = ends
         with pytest.raises(SocketTimeout):
-            stream.recv_now()
+            stream.read()
 
     def test_a_stream_that_is_closed_tells_so_and_touches_no_descriptor(self, ends: Any) -> None:
         stream, _ = ends
@@ -114,7 +114,7 @@ class TestAwaitData:
             stream.await_data()
             assert is_told(stream)
             with pytest.raises(SocketClosed):
-                stream.recv_now()
+                stream.read()
             with pytest.raises(SocketClosed):
                 stream.recv(0, DEADLINE)
 

@@ -92,7 +92,7 @@ class Stream:
             return self.recv_some(timeout)
         return self._recv_exactly(length, timeout)
 
-    def recv_now(self) -> bytes:
+    def read(self) -> bytes:
         """Return what is there: ``recv(0, 0)`` of a clear socket, on the path of every request.
 
         Raises:
@@ -179,6 +179,9 @@ class Stream:
             raise
         except TimeoutError:
             raise SocketTimeout("nothing came in time") from None
+
+    def detach(self) -> None:
+        """Nothing is to be done before it is closed: it sees to its readiness itself."""
 
     def await_data(self) -> None:
         """Have the owner sent ``source`` as soon as there is something to read."""

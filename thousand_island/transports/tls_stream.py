@@ -36,8 +36,8 @@ class TLSStream(HandshakingStream):
         self._check_usable()
         return super().recv(length, timeout)
 
-    def recv_now(self) -> bytes:
-        """Return what is there; as ``Stream.recv_now``."""
+    def read(self) -> bytes:
+        """Return what is there; as ``Stream.read``."""
         if not self.established:
             self._check_usable()
         if self.buffered:
