@@ -22,6 +22,7 @@ from thousand_island.certificates import reload_certificates
 from thousand_island.errors import (
     AlreadyAttached,
     BadOption,
+    BadProxyHeader,
     MissingOption,
     NotAttached,
     NotOwner,
@@ -46,6 +47,7 @@ from thousand_island.transport import SocketStats, Transport
 __all__ = [
     "AlreadyAttached",
     "BadOption",
+    "BadProxyHeader",
     "Close",
     "Continue",
     "Error",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 __all__ = [
     "AlreadyAttached",
     "BadOption",
+    "BadProxyHeader",
     "MissingOption",
     "NotAttached",
     "NotOwner",
@@ -114,6 +115,13 @@ class PlaintextPending(UnsupportedUpgrade):
     """Bytes that came in clear are still to be read: after the upgrade they would pass for encrypted ones."""
 
     reason = "plaintext_pending"
+
+
+class BadProxyHeader(ThousandIslandError, ValueError):
+    """A trusted proxy did not begin with a header of the PROXY protocol, or with one that is wrong; the text says how.
+
+    It is itself the reason that ``handle_error`` and telemetry get, as the errors of a TLS handshake are.
+    """
 
 
 class NotOwner(ThousandIslandError):
