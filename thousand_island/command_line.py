@@ -69,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 # What belongs to ``transport_options``; everything else is an option of the server itself.
-_TRANSPORT: Final[tuple[str, ...]] = ("ip", "backlog", "certfile", "keyfile")
+_TRANSPORT: Final[tuple[str, ...]] = ("ip", "backlog", "certfile", "keyfile", "proxy_protocol")
 _SSL: Final = ("certfile", "keyfile")
 
 
@@ -88,10 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     option("--max-connections", type=_count, metavar="N", help="most connections in all (infinity)")
     option("--max-connections-per-ip", type=_count, metavar="N", help="most connections of one address (infinity)")
     option("--read-timeout", type=_count, metavar="MS", help="how long a connection may be idle (60000)")
-    option("--handshake-timeout", type=_count, metavar="MS", help="how long a TLS handshake may take (5000)")
+    option("--handshake-timeout", type=_count, metavar="MS", help="how long TLS or PROXY headers may take (5000)")
     option("--shutdown-timeout", type=_count, metavar="MS", help="how long connections have to end (15000)")
     option("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
     option("--keyfile", metavar="FILE", help="its private key (PEM)")
+    proxy = "address, network or 'local', of a proxy that sends PROXY headers; may be repeated (nobody)"
+    option("--proxy-protocol", action="append", metavar="PEER", help=proxy)
     option("--log-level", choices=get_args(LogLevel), default="error", help="what to log on stderr ('error')")
     return parser
 

@@ -112,6 +112,10 @@ class Connection(IdleTime):
         self._shake_hands(Handshake(endings.handshake_failed, self._greet), record)
 
     def _greet(self, record: ThreadRecord) -> None:
+        assert self.socket is not None
+        if self.socket.proxied:
+            client = self.socket.peername()  # until now it was the proxy
+            self.process.label = ("thousand_island", "connection", (type(self.actor), client))
         self.perform(NOTHING, record, "handle_connection")
         if self.drain is not None and not self.process.dead:  # it was quicker than the socket
             self.perform(NOTHING, record, "handle_drain", self.drain.deadline)
@@ -328,6 +332,8 @@ class Connection(IdleTime):
     def idle_too_long(self, record: ThreadRecord) -> None:
         """End the connection, unless there is data after all."""
         if self.handshake is not None:  # whatever has come: the time is for all of it
+            assert self.socket is not None
+            self.socket.handshake_is_late()
             self.finish(self.handshake.failed("timeout"), record)
             return
         if self.source is not _NO_SOURCE and self.source.posted.locked():

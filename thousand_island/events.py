@@ -76,6 +76,14 @@ EVENTS: Final = (
         "The connection ended.", optional=_ERROR,
     ),
     Event("connection", "ready", "trace", _TIME, (), "The connection has its process and comes to its handshake."),
+    Event(
+        "connection", "proxied", "debug", (*_TIME, "client_address", "client_port"), (),
+        "A trusted proxy has told by a PROXY header who the client is.",
+    ),
+    Event(
+        "connection", "proxy_error", "error", (*_TIME, "error"), (),
+        "A trusted proxy did not begin with a PROXY header, not in time, or with a wrong one; the connection ends.",
+    ),
     Event("connection", "async_recv", "trace", ("data",), (), "Data came in and goes to handle_data."),
     Event("connection", "recv", "trace", ("data",), (), "The handler received data by Socket.recv."),
     Event("connection", "recv_error", "trace", (*_TIME, "error"), (), "Reading from the client failed."),

@@ -50,7 +50,7 @@ class ServerConfig:
             at ``max_connections``; for ``max_connections_per_ip``, where the address must be known, some for each
             acceptor are accepted and kept aside, and those beyond are closed.
         read_timeout: how long a connection may be idle, in milliseconds or ``INFINITY``.
-        handshake_timeout: how long the transport's handshake may take, in milliseconds or ``INFINITY``.
+        handshake_timeout: how long PROXY header and handshake may take together, in milliseconds or ``INFINITY``.
         shutdown_timeout: how long connections have to end at shutdown, in milliseconds; ``INFINITY``; ``BRUTAL_KILL``.
         silent_terminate_on_error: whether an ``Error`` result ends the connection without a crash report.
         messages_defer_timeout: whether local messages restart ``read_timeout`` as client data does.

@@ -5,8 +5,6 @@ Counterpart: ``ThousandIsland.Socket``.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -14,12 +12,9 @@ from typing import Any, Final
 from supervision import arguments
 from supervision.threads import current
 from thousand_island.errors import ThousandIslandError
-from thousand_island.owned_socket import OwnedSocket
+from thousand_island.handshaking_socket import HandshakingSocket
 from thousand_island.telemetry import Span, signal_of
 from thousand_island.transport import SocketInfo, SocketStats
-from thousand_island.transports.ssl import SSL
-from thousand_island.transports.tcp import TCP
-from thousand_island.transports.tls_stream import TLSStream
 
 __all__ = ["Socket"]
 
@@ -32,7 +27,7 @@ _SENDFILE_ERROR: Final = signal_of("connection.sendfile_error")
 _SHUTDOWN: Final = signal_of("connection.socket_shutdown")
 
 
-class Socket(OwnedSocket):
+class Socket(HandshakingSocket):
     """One client connection: a transport's socket, and how to use it.
 
     It may be used by the process that owns it, in any of its callbacks. Everything raises NotOwner elsewhere,
@@ -181,7 +176,7 @@ class Socket(OwnedSocket):
         return stats
 
     def peername(self) -> SocketInfo:
-        """Returns the client's end.
+        """Returns the client's end. Behind a trusted proxy that is what its PROXY header told.
 
         Counterpart: ``ThousandIsland.Socket.peername/1``.
         """
@@ -217,77 +212,11 @@ class Socket(OwnedSocket):
         return str(self._ask(self.transport_module.negotiated_protocol))
 
     def connection_information(self) -> Any:
-        """Returns what the handshake agreed on.
+        """Returns what the handshake agreed on; its ``proxy`` is what a PROXY header told, or None.
 
         Raises:
-            NotSecure: the connection is not encrypted.
+            NotSecure: the connection is not encrypted, and there was no such header.
 
         Counterpart: ``ThousandIsland.Socket.connection_information/1``.
         """
         return self._ask(self.transport_module.connection_information)
-
-    def handshake(self) -> Socket:
-        """Completes the setup of the connection, within ``handshake_timeout``.
-
-        Only handlers with a ``start_link`` of their own call it.
-
-        Counterpart: ``ThousandIsland.Socket.handshake/1``.
-        """
-        self._check_owner()
-        handshake = self.transport_module.handshake
-        timeout = (self.config.handshake_timeout,) if _takes_timeout(handshake) else ()
-        self.socket = self._ask(handshake, *timeout)
-        return self
-
-    def upgrade(self, transport_module: Any, options: Mapping[str, Any]) -> Socket:
-        """Turns the connection into one of ``transport_module``, in place, within ``handshake_timeout``.
-
-        Raises:
-            UnsupportedUpgrade: that cannot be done.
-            PlaintextPending: bytes that came in clear are still to be read.
-            SocketTimeout: the client took too long.
-
-        Counterpart: ``ThousandIsland.Socket.upgrade/3``.
-        """
-        self._check_owner()
-        self.begin_upgrade(transport_module, options)
-        if self.needs_handshake:
-            self.handshake()
-        return self
-
-    # What the connection's process does with it
-
-    @property
-    def needs_handshake(self) -> bool:
-        """Whether nothing can be sent and received before the rest of an upgrade, which is a handshake."""
-        return isinstance(self.socket, TLSStream) and not self.socket.established
-
-    def try_handshake(self) -> bool:
-        """Goes on with the handshake, and tells whether it is done.
-
-        A transport of this library does not wait for the client: the owner is sent the ``source`` of its socket when
-        there is a reason to go on. Another one does all at once, and may block.
-        """
-        if self.transport_module.handshake is TCP.handshake:
-            return True
-        if isinstance(self.socket, TLSStream) and self.transport_module.handshake is SSL.handshake:
-            return bool(self._ask(TLSStream.try_handshake))
-        self.handshake()
-        return True
-
-    def begin_upgrade(self, transport_module: Any, options: Mapping[str, Any]) -> None:
-        """Does what ``upgrade`` does but for the handshake, if there is one (``needs_handshake``)."""
-        self.socket = self._ask(transport_module.upgrade, options)
-        self.transport_module = transport_module
-
-
-@functools.lru_cache(maxsize=64)  # asked for each connection, and there are few transports
-def _takes_timeout(handshake: Any) -> bool:
-    """Whether a transport's ``handshake`` takes a timeout, which older ones do not."""
-    try:
-        inspect.signature(handshake).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        return True
-    return True

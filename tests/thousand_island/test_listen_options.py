@@ -36,6 +36,7 @@ class TestDefaults:
             "sndbuf": None,
             "buffer": None,
             "socket_mode": None,
+            "proxy_protocol": None,
         }
 
     def test_without_ip_every_ipv4_interface_is_meant(self):

@@ -57,11 +57,14 @@ class TestLevels:
                 "error",
                 {
                     *("acceptor.spawn_error", "acceptor.econnaborted", "acceptor.einval"),
-                    *("acceptor.accept_error", "acceptor.emfile"),
+                    *("acceptor.accept_error", "acceptor.emfile", "connection.proxy_error"),
                 },
             ),
             ("info", {"listener.start", "listener.stop"}),
-            ("debug", {"acceptor.start", "acceptor.stop", "connection.start", "connection.stop"}),
+            (
+                "debug",
+                {"acceptor.start", "acceptor.stop", "connection.start", "connection.stop", "connection.proxied"},
+            ),
             (
                 "trace",
                 {

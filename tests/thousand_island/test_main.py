@@ -219,6 +219,10 @@ class TestCommandLine:
     def test_addresses(self, text: str, ip: Any) -> None:
         assert self.of("--ip", text).server["transport_options"] == {"ip": ip}
 
+    def test_several_proxies_may_be_named(self) -> None:
+        options = self.of("--proxy-protocol", "10.0.0.5", "--proxy-protocol", "local").server["transport_options"]
+        assert options == {"proxy_protocol": ["10.0.0.5", "local"]}
+
     def test_the_socket_of_systemd_is_taken_by_its_name(self, capsys: Any) -> None:
         with pytest.raises(SystemExit):
             self.of("--ip", "fd:systemd")
@@ -232,6 +236,7 @@ class TestCommandLine:
             (["--read-timeout", "0.5"], "argument --read-timeout: invalid number value: '0.5'"),
             (["--num-acceptors", "0"], "num_acceptors must be a whole number, at least 1, got 0"),
             (["--ip", "localhost"], "ip must be "),
+            (["--proxy-protocol", "haproxy.example"], "proxy_protocol must have networks, addresses and 'local', but "),
             (["--log-level", "loud"], "argument --log-level: invalid choice: 'loud'"),
             (["--prot", "1"], "unrecognized arguments: --prot 1"),
             (["--keyfile", "key.pem"], "must include one of certfile"),

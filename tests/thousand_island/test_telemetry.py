@@ -64,7 +64,7 @@ class TestEvents:
             *("connection.start", "connection.stop", "connection.ready", "connection.async_recv", "connection.recv"),
             *("connection.recv_error", "connection.send", "connection.send_error", "connection.sendfile"),
             *("connection.sendfile_error", "connection.socket_shutdown"),
-        }
+        } | {"connection.proxied", "connection.proxy_error"}  # of the PROXY protocol, which the original does not speak
 
     def test_no_event_is_listed_twice(self):
         assert len({event.full_name for event in EVENTS}) == len(EVENTS)

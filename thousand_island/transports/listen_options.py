@@ -14,6 +14,7 @@ from supervision import arguments
 from thousand_island.errors import BadOption
 from thousand_island.options import Check, a_dict, check_names, check_values
 from thousand_island.transports.listen_address import ListenAddress, listen_address
+from thousand_island.transports.trusted_peers import TrustedPeers
 
 __all__ = ["OPTION_NAMES", "ListenOptions", "linger"]
 
@@ -36,6 +37,9 @@ class ListenOptions:
         sndbuf: bytes of the system's send buffer (SO_SNDBUF); None leaves it to the system.
         buffer: most bytes that one read asks for; None leaves it to the transport.
         socket_mode: the file permissions of a unix socket, as a number; None leaves them to the umask.
+        proxy_protocol: the proxies that begin every connection with a PROXY header; None: there are none. Given as a
+            list of networks and addresses (strings, or objects of ``ipaddress``), with ``"local"`` for the peers of a
+            unix socket. Everybody else is an ordinary client, whose bytes are data whatever they look like.
 
     Counterpart: ``t:ThousandIsland.Transports.TCP.options/0``.
     """
@@ -53,6 +57,7 @@ class ListenOptions:
     sndbuf: int | None = None
     buffer: int | None = None
     socket_mode: int | None = None
+    proxy_protocol: TrustedPeers | None = None
 
     @classmethod
     def new(cls, port: int, options: Mapping[str, Any], extra_names: Collection[str] = ()) -> ListenOptions:
@@ -76,6 +81,7 @@ class ListenOptions:
         inet6 = checked.pop("inet6", False)
         address = listen_address(options.get("ip", "any"), port, inet6=inet6)
         _check_socket_mode(address, checked.get("socket_mode"))
+        _check_proxies(address, checked.get("proxy_protocol"))
         return cls(address=address, **checked)
 
 
@@ -125,6 +131,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "sndbuf": _buffer_size,
     "buffer": _buffer_size,
     "socket_mode": _socket_mode,
+    "proxy_protocol": TrustedPeers.new,
 }
 
 OPTION_NAMES: Final = frozenset({"ip", *_CHECKS})
@@ -134,3 +141,8 @@ OPTION_NAMES: Final = frozenset({"ip", *_CHECKS})
 def _check_socket_mode(address: ListenAddress, mode: int | None) -> None:
     if mode is not None and not isinstance(address.address, str | bytes):
         raise BadOption("socket_mode is for unix sockets: it needs ip=('local', path)")
+
+
+def _check_proxies(address: ListenAddress, proxies: TrustedPeers | None) -> None:
+    if proxies is not None and isinstance(address.address, str | bytes) and not proxies.local:
+        raise BadOption("proxy_protocol must name 'local' where ip is a unix socket: its peers have no address")

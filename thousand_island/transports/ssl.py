@@ -15,8 +15,10 @@ from supervision.messages import INFINITY
 from thousand_island.errors import NotSecure, PlaintextPending, ProtocolNotNegotiated, SocketClosed, UnsupportedUpgrade
 from thousand_island.options import a_dict, check_names
 from thousand_island.transports import tls_options
+from thousand_island.transports.addresses import address_info
 from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.listen_socket import ListenSocket
+from thousand_island.transports.proxy_protocol import ProxyHeader
 from thousand_island.transports.stream import Stream
 from thousand_island.transports.tcp import TCP
 from thousand_island.transports.tls_context import cached_context, new_context
@@ -37,6 +39,7 @@ class TLSInformation:
         sni_hostname: the host name that the client asked for; None: none, or the server has a ready ``context``.
         alpn_protocol: the application protocol; None: none.
         session_reused: whether the client resumed an earlier session.
+        proxy: what a PROXY header told before the handshake; None: there was none.
 
     Counterpart: the list that ``ssl:connection_information/1`` returns.
     """
@@ -47,6 +50,7 @@ class TLSInformation:
     sni_hostname: str | None
     alpn_protocol: str | None
     session_reused: bool
+    proxy: ProxyHeader | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +99,21 @@ class SSL(TCP):
 
         Counterpart: ``ThousandIsland.Transports.SSL.accept/1``.
         """
-        sock, _ = listener.accept()
+        sock, address = listener.accept()
         sock.setblocking(False)
-        return OpenTLSStream(sock, listener.options, this_process(), listener.tls.context)
+        stream = OpenTLSStream(sock, listener.options, this_process(), listener.tls.context)
+        if listener.options.proxy_protocol is not None:
+            stream.meet(address_info(address))
+        return stream
 
     @staticmethod
     def handshake(stream: Stream, timeout: float = INFINITY) -> Stream:
-        """Shake hands, within ``timeout`` milliseconds, and return the connection.
+        """Shake hands, within ``timeout`` milliseconds, and return the connection. A PROXY header comes before that.
 
         Raises:
             SocketTimeout: not in time.
             SocketClosed: the peer has gone.
+            BadProxyHeader: the connection must begin with a header and does not, or it is a wrong one.
             ssl.SSLError: the two could not agree.
 
         Counterpart: ``ThousandIsland.Transports.SSL.handshake/1``.
@@ -203,6 +211,7 @@ class SSL(TCP):
             sni_hostname=getattr(session, "sni_hostname", None),
             alpn_protocol=session.selected_alpn_protocol(),
             session_reused=bool(session.session_reused),
+            proxy=stream.proxy_header,
         )
 
     @staticmethod

@@ -18,8 +18,11 @@ from supervision.process_table import Process
 from supervision.readiness import Source, closing, post, read_when_ready, watch, write_when_ready
 from supervision.threads import library_call
 from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
+from thousand_island.transport import SocketInfo
 from thousand_island.transports.iodata import Pieces
 from thousand_island.transports.listen_options import ListenOptions
+from thousand_island.transports.proxy_arrival import ProxyArrival
+from thousand_island.transports.proxy_protocol import ProxyHeader
 
 __all__ = ["READ_SIZE", "OpenStream", "Stream"]
 
@@ -47,6 +50,8 @@ class Stream:
         options: the listener's.
         recv_oct, recv_cnt, send_oct, send_cnt: bytes and operations so far.
         look_again: whether there may be something to read that no event will tell of.
+        proxy_arrival: the PROXY header that must come before anything else; None: it has, or there is none.
+        proxy_header: what it told.
     """
 
     __slots__ = (
@@ -55,6 +60,8 @@ class Stream:
         "look_again",
         "options",
         "peer",
+        "proxy_arrival",
+        "proxy_header",
         "recv_cnt",
         "recv_oct",
         "send_cnt",
@@ -70,6 +77,8 @@ class Stream:
         self.options = options
         self.source = Source(sock.fileno(), owner)
         self.peer: Any = None
+        self.proxy_arrival: ProxyArrival | None = None
+        self.proxy_header: ProxyHeader | None = None
         self.buffered = b""
         self.closed = False
         self.look_again = True
@@ -78,6 +87,33 @@ class Stream:
     def fileno(self) -> int:
         """The descriptor, or -1 once closed."""
         return self.sock.fileno()
+
+    # Before anything else
+
+    def meet(self, peer: SocketInfo) -> None:
+        """Begin, with whoever has connected: a trusted proxy has to send a header first."""
+        proxies = self.options.proxy_protocol
+        if proxies is not None and proxies.include(peer):
+            self.proxy_arrival = ProxyArrival()
+
+    def introduce(self, header: ProxyHeader) -> None:
+        """The proxy has told who the client is."""
+        self.proxy_arrival = None
+        self.proxy_header = header
+        if header.source is not None:
+            self.peer = header.source
+
+    def handshake(self, timeout: float) -> None:
+        """Wait for what has to come first, for ``timeout`` milliseconds at most. Raises as ``ProxyArrival.wait``."""
+        if self.proxy_arrival is not None:
+            self.proxy_arrival.wait(self, timeout)
+
+    def try_handshake(self) -> bool:
+        """Take what has to come first as far as it is there; True if that is all.
+
+        False: ``source`` is sent to the owner when there is a reason to try again. Raises as ``handshake``.
+        """
+        return self.proxy_arrival is None or self.proxy_arrival.try_take(self)
 
     # Reading
 

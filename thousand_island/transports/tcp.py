@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
@@ -15,14 +16,25 @@ from supervision.process_table import Pid
 from thousand_island.errors import NotSecure, ProtocolNotNegotiated, SocketClosed, UnsupportedUpgrade
 from thousand_island.transport import SocketInfo, SocketStats
 from thousand_island.transports import socket_options
+from thousand_island.transports.addresses import address_info
 from thousand_island.transports.listen import listen
 from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.listen_socket import ListenSocket
+from thousand_island.transports.proxy_protocol import ProxyHeader
 from thousand_island.transports.stream import OpenStream, Stream
 
-__all__ = ["TCP"]
+__all__ = ["TCP", "TCPInformation"]
 
-_NO_PEER: Final = ("local", "")
+
+@dataclass(frozen=True, slots=True)
+class TCPInformation:
+    """What is known of a clear connection that came by way of a proxy.
+
+    Attributes:
+        proxy: what the PROXY header told.
+    """
+
+    proxy: ProxyHeader
 
 
 class TCP:
@@ -54,16 +66,25 @@ class TCP:
 
         Counterpart: ``ThousandIsland.Transports.TCP.accept/1``.
         """
-        sock, _ = listener.accept()
+        sock, address = listener.accept()
         sock.setblocking(False)
-        return OpenStream(sock, listener.options, this_process())
+        stream = OpenStream(sock, listener.options, this_process())
+        if listener.options.proxy_protocol is not None:
+            stream.meet(address_info(address))
+        return stream
 
     @staticmethod
     def handshake(stream: Stream, timeout: float = INFINITY) -> Stream:
-        """Return the connection as it is.
+        """Return the connection as it is, once the PROXY header has come if it must begin with one.
+
+        Raises:
+            SocketTimeout: that did not come within ``timeout`` milliseconds.
+            BadProxyHeader: it is none, or a wrong one.
 
         Counterpart: ``ThousandIsland.Transports.TCP.handshake/1``.
         """
+        if stream.proxy_arrival is not None:
+            stream.handshake(timeout)
         return stream
 
     @staticmethod
@@ -168,7 +189,7 @@ class TCP:
 
     @staticmethod
     def peername(stream: Stream) -> SocketInfo:
-        """Return the remote end; also after it has gone.
+        """Return the remote end; also after it has gone. Where a PROXY header has told of the client, that.
 
         Raises:
             OSError: it was gone before anybody asked.
@@ -219,26 +240,16 @@ class TCP:
 
     @staticmethod
     def connection_information(stream: Stream) -> Any:
-        """Refuse: there is nothing to tell.
+        """Return what a PROXY header has told; there is nothing else to tell.
 
         Raises:
-            NotSecure: always.
+            NotSecure: there was none.
 
-        Counterpart: ``ThousandIsland.Transports.TCP.connection_information/1``.
+        Counterpart: ``ThousandIsland.Transports.TCP.connection_information/1``, which always refuses.
         """
-        raise NotSecure("a clear connection has no TLS information")
-
-
-def address_info(address: Any) -> SocketInfo:
-    """Return an address of the socket module as ``(host, port)`` or ``("local", path)``; mapped IPv4 as IPv4."""
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        if host.startswith("::ffff:") and "." in host:
-            host = host[len("::ffff:") :]
-        return host, port
-    if isinstance(address, bytes):
-        address = os.fsdecode(address)
-    return ("local", address) if address else _NO_PEER
+        if stream.proxy_header is None:
+            raise NotSecure("a clear connection has no TLS information")
+        return TCPInformation(stream.proxy_header)
 
 
 def send_file(stream: Stream, filename: Any, offset: int, length: int) -> int:

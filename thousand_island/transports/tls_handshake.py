@@ -121,6 +121,7 @@ class HandshakingStream(Stream):
         """
         deadline = self._deadline(timeout)
         try:
+            super().handshake(timeout)
             while not self.established:
                 try:
                     self._shake()
@@ -153,6 +154,8 @@ class HandshakingStream(Stream):
         """Go on. Raises BlockingIOError if that needs the peer: to take ``unsent`` if there is any, else to write."""
         if self.closed:
             raise SocketClosed("the connection is closed")
+        if self.proxy_arrival is not None:
+            self.proxy_arrival.take(self)
         if self.tls is None:
             self._begin()
         self._flush()
