@@ -1,33 +1,27 @@
 """The process of one connection: the Actor loop, and what a Handler has beyond it.
 
-Owns the flow readable → recv → ``handle_data`` → wait, the idle time, and the end of the connection, which
-``endings`` decides.
+Owns the flow readable → recv → ``handle_data`` → wait, and what results of callbacks lead to. The idle time and the end
+of the connection are in its two base classes.
 
 Counterpart: the GenServer that ``use ThousandIsland.Handler`` defines.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Final
 
-from supervision import exits
-from supervision.actor import Actor
-from supervision.calls import Call, Cast
-from supervision.errors import BadReturn, Killed, ProcessExit
-from supervision.messages import Exit
+from supervision.calls import Cast
+from supervision.errors import BadReturn, Killed
 from supervision.process_table import Process
-from supervision.reports import NOTHING, QUIET
+from supervision.reports import NOTHING
 from supervision.results import UNSET, Ok
-from supervision.signals import disown, end
 from supervision.threads import ThreadRecord
 from supervision.trampoline import run_exposed, survive
 from thousand_island import endings
 from thousand_island.connections import Drain
-from thousand_island.endings import Ending
+from thousand_island.ending_connection import EndingConnection
 from thousand_island.errors import SocketTimeout, ThousandIslandError, reason_string
 from thousand_island.handshake import Handshake
-from thousand_island.idle_time import IdleTime
 from thousand_island.readers import BlockingReader, reader_for
 from thousand_island.ready import Ready
 from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport, check_timeout
@@ -45,15 +39,14 @@ _EXPECTED: Final = "Continue, Close, Error or SwitchTransport"
 _NO_SOURCE: Final = object()
 
 
-class Connection(IdleTime):
+class Connection(EndingConnection):
     """The loop of one connection. ``state`` is the pair ``(socket, state)`` of the handler.
 
-    ``drain`` is the last Drain it has heard of; ``puts_off`` says whether ``handle_drain``
-    asked for time then, and ``ordered`` whether the order to end has come since. While there is a ``handshake`` no
-    callback runs, and ``idle_deadline`` is its deadline.
+    ``drain`` is the last Drain it has heard of. While there is a ``handshake`` no callback runs, and ``idle_deadline``
+    is its deadline.
     """
 
-    __slots__ = ("attached", "drain", "handler", "handshake", "ordered", "puts_off", "reader", "source")
+    __slots__ = ("attached", "drain", "handler", "reader", "source")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
@@ -63,10 +56,7 @@ class Connection(IdleTime):
         self.reader: Any = None
         self.attached: Any = None  # the transport's socket that the reader reads
         self.source: Any = _NO_SOURCE
-        self.handshake: Handshake | None = None
         self.drain: Drain | None = None
-        self.puts_off = False
-        self.ordered = False
 
     # What arrives
 
@@ -206,8 +196,7 @@ class Connection(IdleTime):
                     return
             self._settle("handle_data", result, NOTHING, record)
         except BaseException as error:  # noqa: BLE001 - whatever a callback raises ends the connection
-            if not process.dead:
-                self.finish(self._of_escaped(error), record)
+            self.escaped(error, record)
 
     # Callbacks and their results
 
@@ -226,18 +215,7 @@ class Connection(IdleTime):
                 result = run_exposed(self.process, record, function, *args, self.state)
             self._settle(name, result, message, record)
         except BaseException as error:  # noqa: BLE001 - whatever a callback raises ends the connection
-            if not self.process.dead:
-                self.finish(self._of_escaped(error), record, message)
-
-    def _of_escaped(self, error: BaseException) -> Ending:
-        if isinstance(error, SocketTimeout):
-            return endings.TIMED_OUT
-        if self.socket is not None and self.socket.raised(error):
-            reason = reason_string(error)
-            return endings.of_error(reason, silent=self.socket.silent_terminate_on_error, crash=False)
-        if isinstance(error, ProcessExit):
-            return endings.of_reason(error.reason)
-        return endings.of_exception(error)
+            self.escaped(error, record, message)
 
     def _apply(self, name: str, result: Any, message: Any, record: ThreadRecord) -> Any:
         kind = type(result)
@@ -319,8 +297,7 @@ class Connection(IdleTime):
         try:
             self._settle(name, result, NOTHING, record)
         except BaseException as error:  # noqa: BLE001 - whatever a callback raises ends the connection
-            if not self.process.dead:
-                self.finish(self._of_escaped(error), record)
+            self.escaped(error, record)
 
     # Time
 
@@ -340,7 +317,7 @@ class Connection(IdleTime):
             return  # there is data, and its message is in the mailbox
         self.finish(endings.SHUTTING_DOWN if self.ordered else endings.TIMED_OUT, record)
 
-    # The end
+    # Draining
 
     def _drain(self, message: Drain, record: ThreadRecord) -> None:
         """The server stops or suspends: let the handler say goodbye, once for each time."""
@@ -352,50 +329,6 @@ class Connection(IdleTime):
         self.drain = message
         if self.socket is not None:
             self.perform(NOTHING, record, "handle_drain", message.deadline)
-
-    def _finish(self, reason: Any, message: Any, record: ThreadRecord, reply: Any = UNSET) -> None:
-        if self.puts_off and type(message) is Exit and message.pid is self.process.parent:
-            self.ordered = True  # the idle time that ``handle_drain`` asked for ends it, or else it is killed
-            return
-        self.finish(endings.of_reason(reason), record, message, reply)
-
-    def finish(self, ending: Ending, record: ThreadRecord, message: Any = NOTHING, reply: Any = UNSET) -> None:
-        """End the connection: one callback, the socket closed, one stop event, the process gone."""
-        self.stopping = True
-        self.handshake = None
-        socket = self.socket
-        if socket is not None and not ending.socket_open:
-            socket.release()
-        if socket is not None and ending.callback is not None:
-            ending = self._last_callback(ending, record)
-        if socket is None:  # the order to end came before the connection
-            ending = dataclasses.replace(ending, crash=exits.is_crash(ending.reason))
-        crash = self._crash(ending.reason, message, record) if ending.crash else QUIET
-        if socket is not None and disown(self.process, socket):  # else it was killed meanwhile, and that has done this
-            socket.release()
-            socket.stop_span(ending.error)
-        if isinstance(message, Call) and reply is not UNSET:
-            message.fire((True, reply))
-        self._cancel_timer()
-        end(self.process, ending.reason, crash)
-
-    def _last_callback(self, ending: Ending, record: ThreadRecord) -> Ending:
-        """Run the callback of ``ending``; if that raises, its exception is the exit reason, as in ``terminate``."""
-        assert ending.callback is not None
-        args = (ending.error,) if ending.callback == "handle_error" else ()
-        try:
-            run_exposed(self.process, record, getattr(self.actor, ending.callback), *args, *self.state)
-            if type(self.actor).terminate is not Actor.terminate:
-                run_exposed(self.process, record, self.actor.terminate, ending.reason, self.state)
-        except BaseException as error:  # noqa: BLE001 - the connection is closed whatever the handler does
-            reason = exits.reason_of(error)
-            return dataclasses.replace(ending, reason=reason, error=reason, crash=exits.is_crash(reason))
-        return ending
-
-    def buried(self) -> None:
-        """Let go of everything, which a killed connection had no chance to do."""
-        super().buried()
-        self.handshake = None
 
 
 _HANDLER_CALLBACKS: Final = frozenset({"handle_connection", "handle_data", "handle_drain"})

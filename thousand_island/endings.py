@@ -1,6 +1,6 @@
 """How a connection ends: for each cause the exit reason, the one callback, and whether the socket is open then.
 
-This is the only place that knows. It decides; ``connection`` acts.
+This is the only place that knows. It decides; ``ending_connection`` acts.
 
 Counterpart: the clauses of ``terminate/2`` in ``ThousandIsland.Handler``.
 """

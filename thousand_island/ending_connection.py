@@ -1,0 +1,105 @@
+"""How a connection ends: what is called, released and told, and in which order.
+
+``endings`` decides what belongs to which cause; this does it.
+
+Counterpart: ``terminate/2`` in ``ThousandIsland.Handler``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from supervision import exits
+from supervision.actor import Actor
+from supervision.calls import Call
+from supervision.errors import ProcessExit
+from supervision.messages import Exit
+from supervision.process_table import Process
+from supervision.reports import NOTHING, QUIET
+from supervision.results import UNSET
+from supervision.signals import disown, end
+from supervision.threads import ThreadRecord
+from supervision.trampoline import run_exposed
+from thousand_island import endings
+from thousand_island.endings import Ending
+from thousand_island.errors import SocketTimeout, reason_string
+from thousand_island.handshake import Handshake
+from thousand_island.idle_time import IdleTime
+
+__all__ = ["EndingConnection"]
+
+
+class EndingConnection(IdleTime):
+    """The end of a connection's loop.
+
+    ``handshake`` is the one that is under way. ``puts_off`` says whether ``handle_drain`` asked for time, and
+    ``ordered`` whether the order to end has come since.
+    """
+
+    __slots__ = ("handshake", "ordered", "puts_off")
+
+    def __init__(self, actor: Any, process: Process) -> None:
+        super().__init__(actor, process)
+        self.handshake: Handshake | None = None
+        self.puts_off = False
+        self.ordered = False
+
+    def escaped(self, error: BaseException, record: ThreadRecord, message: Any = NOTHING) -> None:
+        """End the connection because of what a callback raised; if it was killed, that has ended it."""
+        if not self.process.dead:
+            self.finish(self._of_escaped(error), record, message)
+
+    def _of_escaped(self, error: BaseException) -> Ending:
+        if isinstance(error, SocketTimeout):
+            return endings.TIMED_OUT
+        if self.socket is not None and self.socket.raised(error):
+            reason = reason_string(error)
+            return endings.of_error(reason, silent=self.socket.silent_terminate_on_error, crash=False)
+        if isinstance(error, ProcessExit):
+            return endings.of_reason(error.reason)
+        return endings.of_exception(error)
+
+    def _finish(self, reason: Any, message: Any, record: ThreadRecord, reply: Any = UNSET) -> None:
+        if self.puts_off and type(message) is Exit and message.pid is self.process.parent:
+            self.ordered = True  # the idle time that ``handle_drain`` asked for ends it, or else it is killed
+            return
+        self.finish(endings.of_reason(reason), record, message, reply)
+
+    def finish(self, ending: Ending, record: ThreadRecord, message: Any = NOTHING, reply: Any = UNSET) -> None:
+        """End the connection: one callback, the socket closed, one stop event, the process gone."""
+        self.stopping = True
+        self.handshake = None
+        socket = self.socket
+        if socket is not None and not ending.socket_open:
+            socket.release()
+        if socket is not None and ending.callback is not None:
+            ending = self._last_callback(ending, record)
+        if socket is None:  # the order to end came before the connection
+            ending = dataclasses.replace(ending, crash=exits.is_crash(ending.reason))
+        crash = self._crash(ending.reason, message, record) if ending.crash else QUIET
+        if socket is not None and disown(self.process, socket):  # else it was killed meanwhile, and that has done this
+            socket.release()
+            socket.stop_span(ending.error)
+        if isinstance(message, Call) and reply is not UNSET:
+            message.fire((True, reply))
+        self._cancel_timer()
+        end(self.process, ending.reason, crash)
+
+    def _last_callback(self, ending: Ending, record: ThreadRecord) -> Ending:
+        """Run the callback of ``ending``; if that raises, its exception is the exit reason, as in ``terminate``."""
+        assert ending.callback is not None
+        args = (ending.error,) if ending.callback == "handle_error" else ()
+        try:
+            run_exposed(self.process, record, getattr(self.actor, ending.callback), *args, *self.state)
+            if type(self.actor).terminate is not Actor.terminate:
+                run_exposed(self.process, record, self.actor.terminate, ending.reason, self.state)
+        except BaseException as error:  # noqa: BLE001 - the connection is closed whatever the handler does
+            reason = exits.reason_of(error)
+            return dataclasses.replace(ending, reason=reason, error=reason, crash=exits.is_crash(reason))
+        return ending
+
+    def buried(self) -> None:
+        """Let go of everything, which a killed connection had no chance to do."""
+        super().buried()
+        self.handshake = None
