@@ -70,15 +70,18 @@ class SocketTimeout(ThousandIslandError, TimeoutError):
 class SendTimeout(SocketTimeout):
     """The peer did not take everything within ``send_timeout``.
 
-    Attributes:
-        rest: the bytes that were not handed to the operating system.
-
     Counterpart: ``{:error, {:timeout, rest_data}}``.
     """
 
-    def __init__(self, rest: bytes) -> None:
-        super().__init__(f"{len(rest)} bytes were not sent before send_timeout ran out")
-        self.rest = rest
+    def __init__(self, *rest: bytes | memoryview) -> None:
+        super().__init__(f"{sum(map(len, rest))} bytes were not sent before send_timeout ran out")
+        self._pieces = rest
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that were not handed to the operating system."""
+        # Joined only for those who ask: a thousand clients may be given up at once, with megabytes for each.
+        return b"".join(self._pieces)
 
     def __reduce__(self) -> tuple[type[SendTimeout], tuple[bytes]]:
         return type(self), (self.rest,)

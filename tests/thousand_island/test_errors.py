@@ -49,8 +49,12 @@ class TestErrors:
         error = SendTimeout(b"rest")
         assert (error.rest, str(error)) == (b"rest", "4 bytes were not sent before send_timeout ran out")
 
+    def test_send_timeout_joins_the_pieces_that_were_not_sent(self):
+        error = SendTimeout(b"re", memoryview(b"first")[2:])
+        assert (error.rest, str(error)) == (b"rerst", "5 bytes were not sent before send_timeout ran out")
+
     def test_send_timeout_survives_pickling(self):
-        assert pickle.loads(pickle.dumps(SendTimeout(b"rest"))).rest == b"rest"
+        assert pickle.loads(pickle.dumps(SendTimeout(b"re", memoryview(b"st")))).rest == b"rest"
 
 
 class TestReasonString:

@@ -19,7 +19,7 @@ def flat(data: Any) -> bytes:
 class TestOf:
     @given(IODATA)
     def test_nested_data_keeps_its_order(self, data: Any) -> None:
-        assert Pieces.of(data).join() == flat(data)
+        assert b"".join(Pieces.of(data).rest()) == flat(data)
 
     def test_nothing_is_copied(self) -> None:
         data = b"x" * 100
@@ -28,7 +28,7 @@ class TestOf:
 
     def test_items_of_several_bytes_are_sent_as_bytes(self) -> None:
         words = array.array("H", [1, 2, 3])
-        assert Pieces.of([words]).join() == words.tobytes()
+        assert b"".join(Pieces.of([words]).rest()) == words.tobytes()
 
     @pytest.mark.parametrize("data", ["text", [b"x", "y"], 5, None, [5], object()], ids=str)
     def test_what_is_not_bytes_is_refused_with_a_text_that_shows_it(self, data: Any) -> None:
@@ -48,7 +48,7 @@ class TestAdvance:
             count = min(most, len(expected))
             pieces.advance(count)
             expected = expected[count:]
-            assert pieces.join() == expected
+            assert b"".join(pieces.rest()) == expected
             assert bool(pieces) == bool(expected)
 
 
@@ -57,4 +57,18 @@ class TestHead:
         pieces = Pieces.of([b"x"] * (MOST_PIECES + 1))
         assert len(pieces.head()) == MOST_PIECES
         pieces.advance(MOST_PIECES)
-        assert pieces.join() == b"x"
+        assert b"".join(pieces.rest()) == b"x"
+
+
+class TestRest:
+    def test_what_nobody_can_change_is_not_copied(self) -> None:
+        data = bytes(100)
+        (rest,) = Pieces.of(data).rest()
+        assert isinstance(rest, memoryview)
+        assert rest.obj is data
+
+    def test_what_its_owner_may_change_is_copied(self) -> None:
+        data = bytearray(b"before")
+        rest = Pieces.of([data]).rest()
+        data[:] = b"after!"
+        assert rest == [b"before"]

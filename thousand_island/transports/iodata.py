@@ -52,9 +52,9 @@ class Pieces:
             count -= len(piece)
             self.first += 1
 
-    def join(self) -> bytes:
-        """All that is left, as one."""
-        return b"".join(self.pieces[self.first :])
+    def rest(self) -> list[bytes | memoryview]:
+        """All that is left; without a copy, but for what its owner may change."""
+        return [piece if piece.readonly else bytes(piece) for piece in self.pieces[self.first :]]
 
 
 def _flatten(data: Any, pieces: list[memoryview]) -> None:

@@ -280,10 +280,9 @@ class Stream:
             return int(write_when_ready(self.source, lambda: self.transmit_pieces(head), deadline))
 
     def _give_up_sending(self, pieces: Pieces) -> SendTimeout:
-        rest = pieces.join()
         if self.options.send_timeout_close:
             self.close()
-        return SendTimeout(rest)
+        return SendTimeout(*pieces.rest())
 
     def sendfile(self, file: int, offset: int, length: int) -> int:
         """Send ``length`` bytes of the open file from ``offset`` on, without copying; returns how many went."""

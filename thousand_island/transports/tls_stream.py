@@ -202,9 +202,9 @@ class TLSStream(HandshakingStream):
     def _give_up(self, block: bytes | memoryview, pieces: Pieces) -> SendTimeout:
         if not self.options.send_timeout_close:
             self.send_oct += len(block)
-            return SendTimeout(pieces.join())
+            return SendTimeout(*pieces.rest())
         self.close()
-        return SendTimeout(bytes(block) + pieces.join())
+        return SendTimeout(bytes(block), *pieces.rest())
 
     # Ending
 
