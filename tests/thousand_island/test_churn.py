@@ -27,7 +27,7 @@ def census() -> dict[str, int]:
     return {
         "processes": len(process.pids()),
         "descriptors": len(os.listdir("/dev/fd")),
-        "threads": sum(thread.name != "supervision-worker" for thread in threading.enumerate()),
+        "threads": sum(not thread.name.startswith("supervision") for thread in threading.enumerate()),
         "names": len(process.registered()),
     }
 
