@@ -86,7 +86,8 @@ def of_failed_read(error: Exception, *, silent: bool) -> Ending:
     if isinstance(error, ConnectionError):  # SocketClosed is one too
         return PEER_CLOSED
     if isinstance(error, OSError):
-        return of_error(reason_string(error), silent=silent)
+        # As where it escapes from a callback: what a client sends, such as an alert of TLS, must not fill the log.
+        return of_error(reason_string(error), silent=silent, crash=False)
     return of_exception(error)
 
 

@@ -71,7 +71,9 @@ class TestFailedReads:
 
     def test_another_error_of_the_system_is_an_error(self) -> None:
         error = OSError(errno.EHOSTUNREACH, "no route")
-        assert endings.of_failed_read(error, silent=False) == endings.of_error("ehostunreach", silent=False)
+        assert endings.of_failed_read(error, silent=False) == endings.of_error(
+            "ehostunreach", silent=False, crash=False
+        )
         assert endings.of_failed_read(error, silent=True) == endings.of_error("ehostunreach", silent=True)
 
     def test_anything_else_is_an_exception(self) -> None:

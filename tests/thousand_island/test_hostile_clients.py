@@ -142,7 +142,9 @@ class TestGarbage:
                 assert isinstance(events.wait("connection.stop")[1]["error"], ssl.SSLError)
             self.serves_others(server, certificates)
 
-    def test_a_flipped_byte_in_data_is_never_delivered(self, certificates: Certificates) -> None:
+    def test_a_flipped_byte_in_data_is_never_delivered_and_fills_no_log(
+        self, certificates: Certificates, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with events_of(Echo) as events, serve_tls(Echo, certificates) as server:
             with manual_client(server, certificates) as client:
                 client.socket.sendall(client.shake_hands())
@@ -151,6 +153,8 @@ class TestGarbage:
                 client.socket.sendall(flipped(client.encrypted(b"two"), -1))
                 assert isinstance(events.wait("connection.stop")[1]["error"], ssl.SSLError)
             assert [measured["data"] for measured, _ in events.all("connection.async_recv")] == [b"one"]
+            server.settle()
+            assert not caplog.records
             self.serves_others(server, certificates)
 
     def serves_others(self, server: Server, certificates: Certificates) -> None:
