@@ -28,8 +28,19 @@ from tests.thousand_island.serving import (
 from tests.thousand_island.test_escape_hatch import Loop
 from tests.thousand_island.tls import ManualClient, counting
 from tests.thousand_island.transports import Flaky
-from thousand_island import BadProxyHeader, Close, Continue, NotSecure, Ready, SocketTimeout, SwitchTransport, stop
+from thousand_island import (
+    BadProxyHeader,
+    Close,
+    Continue,
+    NotSecure,
+    Ready,
+    SocketClosed,
+    SocketTimeout,
+    SwitchTransport,
+    stop,
+)
 from thousand_island.transports import SSL, ProxyHeader
+from thousand_island.transports.proxy_arrival import ProxyArrival
 
 # Milliseconds for a header that is meant to come too late.
 SOON = 50
@@ -80,11 +91,11 @@ def _proxy(socket: Any) -> Any:
 
 
 class Way:
-    """TCP or TLS: how to serve and how to speak, once the header has been sent."""
+    """TCP, or TLS if there are certificates: how to serve and how to speak, once the header has been sent."""
 
-    def __init__(self, certificates: Certificates, *, secure: bool) -> None:
-        self.certificates = certificates
-        self.secure = secure
+    def __init__(self, certificates: Certificates | None) -> None:
+        self.certificates: Any = certificates
+        self.secure = certificates is not None
 
     def tls(self) -> dict[str, Any]:
         return {"certfile": self.certificates.server.certfile, "keyfile": self.certificates.server.keyfile}
@@ -105,18 +116,18 @@ class Way:
 
 
 @pytest.fixture(params=["TCP", "SSL"])
-def way(request: pytest.FixtureRequest, certificates: Certificates) -> Way:
-    return Way(certificates, secure=request.param == "SSL")
+def way(request: pytest.FixtureRequest) -> Way:
+    return Way(request.getfixturevalue("certificates") if request.param == "SSL" else None)
 
 
 @pytest.fixture
-def clear(certificates: Certificates) -> Way:
-    return Way(certificates, secure=False)
+def clear() -> Way:
+    return Way(None)
 
 
 @pytest.fixture
 def secure(certificates: Certificates) -> Way:
-    return Way(certificates, secure=True)
+    return Way(certificates)
 
 
 class TestArrival:
@@ -373,6 +384,31 @@ class TestFailure:
             with way.speak(client) as spoken:
                 assert exchange(spoken, b"HELLO") == b"HELLO"
             assert threading.active_count() < threads + 20
+
+
+class Peeked:
+    """A connection whose socket shows a header and has nothing when it is to be taken."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.sock = self
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        return line() if flags == socket.MSG_PEEK else b""
+
+
+class TestClosed:
+    def test_a_connection_that_is_closed_meanwhile_has_none(self) -> None:
+        stream: Any = Peeked()
+        with pytest.raises(SocketClosed):
+            ProxyArrival().take(stream)
+
+    def test_a_closed_connection_is_not_read(self) -> None:
+        stream: Any = Peeked()
+        stream.closed, stream.sock = True, None
+        with pytest.raises(SocketClosed):
+            ProxyArrival().take(stream)
 
 
 class TestOtherLoops:
