@@ -14,7 +14,7 @@ import supervision
 def program_of(path: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[Any]:
     """Run a program up to its main loop; give the children it would supervise."""
     programs: list[list[Any]] = []
-    monkeypatch.setattr(supervision, "run", programs.append)
+    monkeypatch.setattr(supervision, "run", lambda children, **flags: programs.append(children))
     # Nothing runs, so nothing may stay connected to the events of the servers that follow.
     monkeypatch.setattr("blinker.NamedSignal.connect", lambda signal, receiver: receiver)
     monkeypatch.setattr("sys.argv", [str(path), *arguments])
