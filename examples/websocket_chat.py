@@ -98,9 +98,9 @@ class Chat(Handler):
     def heed(self, event, socket, client):
         match event:
             case Request(target=room):
-                socket.send(client.websocket.send(AcceptConnection()))
                 client.room = room
-                Registry.register(client.registry, room)
+                Registry.register(client.registry, room)  # first: once it is accepted it may count on hearing everybody
+                socket.send(client.websocket.send(AcceptConnection()))
                 process.send_after(self.pid, "ping", PING_INTERVAL)
             case TextMessage():
                 self.hear(event, socket, client)
