@@ -15,7 +15,7 @@ import pytest
 
 import thousand_island
 from examples import smtp as example
-from examples.smtp import SMTP, Message, Settings
+from examples.smtp import SMTP, Message, Session, Settings, read_line
 from tests.examples.program import program_of
 from tests.thousand_island.certificates import Certificates, make_certificates
 from tests.thousand_island.serving import SECONDS, Server, serve
@@ -154,6 +154,20 @@ def test_text_that_is_refused_leaves_the_connection_in_order(
     assert mailbox == []
 
 
+def test_a_line_without_an_end_takes_no_memory() -> None:
+    class Talking:
+        pieces = iter([b"x" * 1_000] * 100)
+
+        def recv(self) -> bytes:
+            return next(self.pieces)
+
+    session = Session(Settings(deliver=print))
+    with pytest.raises(StopIteration):
+        read_line(Talking(), session)
+
+    assert len(session.received) <= example.LONGEST_TEXT_LINE + 1_000
+
+
 def test_commands_that_come_at_once_and_in_pieces_are_all_answered(server: Server, mailbox: list[Message]) -> None:
     talk = (
         b"EHLO x\r\nMAIL FROM:<me@a.example>\r\nRCPT TO:<you@b.example>\r\nDATA\r\n"
@@ -188,7 +202,8 @@ def test_after_starttls_the_client_begins_anew(
         client.ehlo()
         client.mail("somebody@in.between")
         client.starttls(context=certificates.trusting())
-        assert client.mail("me@a.example")[0] == 503  # HELO is forgotten, too
+        assert client.rcpt("you@b.example")[0] == 503
+        assert client.mail("me@a.example")[0] == 503
         client.ehlo()
         assert not client.has_extn("starttls")
         assert client.docmd("STARTTLS")[0] == 502

@@ -15,12 +15,21 @@ from websockets.sync.client import ClientConnection, connect
 import supervision
 import thousand_island
 from examples import websocket_chat as example
-from examples.websocket_chat import Chat
+from examples.websocket_chat import Chat, websocket_chat
 from supervision import NoProcess, Registry, process
 from tests.examples.program import program_of
-from tests.thousand_island.serving import SECONDS, Server, down, serve
+from tests.thousand_island.serving import SECONDS, Server, down, is_closed, is_silent, serve
 
-OPTIONS: dict[str, Any] = {"handler_options": "rooms", "messages_defer_timeout": False}
+OPTIONS: dict[str, Any] = websocket_chat(port=0)[1][1]
+del OPTIONS["handler_module"]
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+# Frames of a client: a text of 20 000 bytes, and a goodbye; both are masked with zeros.
+LONG_TEXT = b"\x81\xfe\x4e\x20" + bytes(4) + b"x" * 20_000
+GOODBYE = b"\x88\x80" + bytes(4)
 
 
 @pytest.fixture
@@ -96,11 +105,9 @@ def test_a_client_is_pinged_and_one_that_does_not_answer_is_given_up(
     registry: supervision.Pid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(example, "PING_INTERVAL", 20)
-    with serve(Chat, **OPTIONS, read_timeout=1_000) as server, enter(server) as answering, server.connect() as silent:
-        silent.sendall(
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+    options = {**OPTIONS, "read_timeout": 1_000}
+    with serve(Chat, **options) as server, enter(server) as answering, server.connect() as silent:
+        silent.sendall(HANDSHAKE)
         with silent.makefile("rb") as heard:
             assert heard.read().count(b"\x89\x00") > 1  # pings, and then the end
         answering.send("still here")
@@ -129,6 +136,19 @@ def test_a_message_that_is_too_long_is_refused_to_the_end(server: Server) -> Non
         assert hear(client) == "x" * 10_000
         client.send("x" * 1_000_000)
         assert why_closed(client)[0] == 1009
+
+
+def test_who_is_told_to_leave_may_finish_and_say_goodbye(server: Server) -> None:
+    with server.connect() as client, client.makefile("rb") as heard:
+        client.sendall(HANDSHAKE)
+        while heard.readline() != b"\r\n":
+            pass
+        client.sendall(LONG_TEXT)
+        assert heard.read(4) == b"\x88\x02" + (1009).to_bytes(2)
+        client.sendall(LONG_TEXT)
+        assert is_silent(client)
+        client.sendall(GOODBYE)
+        assert is_closed(client)
 
 
 def test_bytes_are_refused(server: Server) -> None:
