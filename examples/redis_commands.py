@@ -7,6 +7,7 @@ from examples.resp import ReplyError, Status
 from supervision import process
 
 OK = Status("OK")
+VERSION = b"0.0.0"
 
 # Seconds; thirty thousand years.
 LONGEST_LIFE = 10**12
@@ -52,6 +53,13 @@ def number(word):
     if value is None or abs(value) >= 2**63:
         raise ReplyError("ERR value is not an integer or out of range")
     return value
+
+
+@command
+def hello(database, version=b"2"):
+    if version != b"2":
+        raise ReplyError("NOPROTO only version 2 of the protocol is spoken here")
+    return [b"server", b"redis", b"version", VERSION, b"proto", 2]
 
 
 @command
@@ -146,7 +154,7 @@ def flushall(database):
 
 @command
 def info(database, *sections):
-    return b"# Server\r\nredis_version:0.0.0\r\n# Keyspace\r\ndb0:keys=%d\r\n" % len(database.values)
+    return b"# Server\r\nredis_version:%b\r\n# Keyspace\r\ndb0:keys=%d\r\n" % (VERSION, len(database.values))
 
 
 @command

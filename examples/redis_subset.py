@@ -3,6 +3,8 @@
 The data lives in a process of its own, the Store, beside the server in one supervision tree: connections come and go
 without it, and it may crash, and be started afresh, without them. Each connection asks it everything that a client has
 sent at once in one call, so a pipeline costs one call, too.
+
+It speaks version 2 of the protocol, which redis-py has to be told: ``redis.Redis(port=6380, protocol=2)``.
 """
 
 import sys

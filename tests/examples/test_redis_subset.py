@@ -177,6 +177,12 @@ def test_a_connection_may_crash_without_harm_to_the_store(server: Server, client
         assert other.get("a") == b"1"
 
 
+def test_only_version_2_of_the_protocol_is_agreed_to(client: redis.Redis) -> None:
+    assert client.execute_command("HELLO", "2")[-2:] == [b"proto", 2]
+    with pytest.raises(redis.ResponseError, match="NOPROTO"):
+        client.execute_command("HELLO", "3")
+
+
 @needs("redis-cli")
 def test_redis_cli_is_understood(server: Server) -> None:
     cli = ("redis-cli", "-p", str(server.address[1]))
