@@ -18,6 +18,7 @@ from typing import Final
 from supervision.errors import BadArgument
 from supervision.stacks import blocked_places
 from supervision.threads import GIL_ENABLED, ThreadRecord, current, interpreter
+from supervision.timer_slack import minimise_timer_slack
 
 __all__ = ["DEFAULT_MAX_THREADS", "Processors"]
 
@@ -173,6 +174,8 @@ class Processors:
     def _work(self) -> None:
         record = current.record
         record.worker = True
+        if GIL_ENABLED:
+            minimise_timer_slack()
         with self.lock:
             self._assign(record)
         while True:

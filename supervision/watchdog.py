@@ -15,16 +15,16 @@ from supervision.threads import GIL_ENABLED, ThreadRecord
 
 __all__ = ["Watchdog"]
 
-# Seconds between two looks: the time after which a callback counts as blocking.
-TICK_SECONDS: Final = 0.010
+# Seconds between two looks. A callback counts as blocking at the second look that finds it, after 5 to 10 ms.
+TICK_SECONDS: Final = 0.005
 
 # Ticks without anything running after which the watchdog goes to sleep. A busy server leaves gaps of a few
 # milliseconds, and falling asleep and waking for each of them would cost more than ticking on.
-LINGER_TICKS: Final = 20
+LINGER_TICKS: Final = 40
 
 # While a callback computes, every other thread gets the GIL only after the switch interval (5 ms by default), and a
 # request needs it about three times. This is the interval meanwhile, in seconds; see docs/performance.md.
-HOGGED_SWITCH_INTERVAL: Final = 0.00005
+HOGGED_SWITCH_INTERVAL: Final = 0.00002
 
 
 class Watchdog:
