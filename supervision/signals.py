@@ -52,10 +52,11 @@ def link(one: Process, other: Process) -> bool:
     with first.lock, second.lock:
         if other.dead or one.dead:
             return not other.dead
-        one.links = {} if one.links is None else one.links
-        other.links = {} if other.links is None else other.links
-        one.links[other] = None
-        other.links[one] = None
+        if one.links is None:
+            one.links = {}
+        if other.links is None:
+            other.links = {}
+        one.links[other] = other.links[one] = None
     return True
 
 
