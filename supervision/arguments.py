@@ -36,7 +36,7 @@ def milliseconds(name: str, value: Any, *, infinity: bool = True) -> int | float
         BadArgument: it is negative, or ``INFINITY`` where a limit is needed.
     """
     if type(value) is int and value >= 0:  # the two cases that every call meets, in one step
-        return value
+        return int(value)
     if value is INFINITY and infinity:
         return INFINITY
     expected = "a whole number of milliseconds" + (" or INFINITY" if infinity else "")
@@ -116,7 +116,8 @@ def a_callable(name: str, value: Any) -> Callable[..., Any]:
         BadType: it cannot be called.
     """
     if callable(value):
-        return value
+        function: Callable[..., Any] = value
+        return function
     raise BadType(_refusal(name, "callable", value))
 
 
