@@ -35,10 +35,9 @@ def milliseconds(name: str, value: Any, *, infinity: bool = True) -> int | float
         BadType: it is a float, a bool or no number at all.
         BadArgument: it is negative, or ``INFINITY`` where a limit is needed.
     """
-    if type(value) is int and value >= 0:  # the two cases that every call meets, in one step
-        return int(value)
-    if value is INFINITY and infinity:
-        return INFINITY
+    if (type(value) is int and value >= 0) or (value is INFINITY and infinity):  # what every call meets, in one step
+        duration: int | float = value
+        return duration
     expected = "a whole number of milliseconds" + (" or INFINITY" if infinity else "")
     return _whole(name, value, expected, minimum=0, infinity=infinity)
 
