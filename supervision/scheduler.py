@@ -173,11 +173,14 @@ class Scheduler:
         record.idling = True
         if self.polling.acquire(False):
             self.found.extend(self._poll())
-            self.polling.release()
+            record.idling = False
+            self.polling.release()  # between that store and the look below, as ``Watchdog.asleep`` asks for
         else:
             self._sleep(record)
-        record.idling = False
-        self.watchdog.notice()
+            record.idling = False
+            self.watchdog.notice()
+        if self.watchdog.asleep:
+            self.watchdog.notice()
         self._handle(record)
         return not record.lost.locked()
 

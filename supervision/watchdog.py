@@ -31,7 +31,9 @@ class Watchdog:
     """The thread and what it remembers between two ticks.
 
     ``lock`` guards ``asleep``, ``hogs`` and the switch interval. ``asleep`` is set by the watchdog before it sleeps
-    without a timeout; whoever clears it is the one that wakes the thread.
+    without a timeout, and until it is first needed; whoever clears it is the one that wakes the thread. A worker stores
+    ``idling`` and then looks at ``asleep``, here it is the other way round, so one of the two sees the other. Both have
+    an operation of a lock in between, which orders the two accesses on every build.
     """
 
     def __init__(self, processors: Processors) -> None:
@@ -40,7 +42,7 @@ class Watchdog:
         self.thread: threading.Thread | None = None
         self.parker = threading.Lock()
         self.parker.acquire()
-        self.asleep = False
+        self.asleep = True
         self.hogs: set[ThreadRecord] = set()
         self.usual_interval: float | None = None
         self.seen: dict[ThreadRecord, int] = {}
@@ -48,22 +50,25 @@ class Watchdog:
     def notice(self) -> None:
         """Be awake from now on; called by a worker that has found work."""
         with self.lock:
-            if self.thread is None:
+            if not self.asleep:
+                return
+            self.asleep = False
+            start = self.thread is None
+            if start:
                 self.thread = threading.Thread(target=self._watch, name="supervision-watchdog", daemon=True)
-                start: threading.Thread | None = self.thread
             else:
-                start = None
-                if self.asleep:
-                    self.asleep = False
-                    self.parker.release()
-        if start is not None:
-            self._start(start)
+                self.parker.release()
+        if start:
+            self._start()
 
-    def _start(self, thread: threading.Thread) -> None:
+    def _start(self) -> None:
+        assert self.thread is not None
         try:
-            thread.start()
+            self.thread.start()
         except RuntimeError:  # the system has no thread left, or the interpreter is ending; the next work tries again
-            self.thread = None
+            with self.lock:
+                self.thread = None
+                self.asleep = True
 
     def freed(self, record: ThreadRecord) -> None:
         """The worker that had lost its processor has finished its slice."""
@@ -84,8 +89,6 @@ class Watchdog:
     def _sleep(self) -> None:
         with self.lock:
             self.asleep = True
-        # A worker stores ``idling`` and then looks at ``asleep`` (in ``notice``); here it is the other way round, so
-        # that one of the two sees the other.
         if self._anything_runs():
             with self.lock:
                 if self.asleep:
