@@ -1,4 +1,4 @@
-"""Fixtures for whatever runs under a supervisor."""
+"""Fixtures: what a test starts and does not leave behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from typing import Any
 import pytest
 
 from supervision import DynamicSupervisor, Pid, Supervisor, process
+from tests.supervision.actors import Echo
+
+
+@pytest.fixture
+def server() -> Iterator[Pid]:
+    """An Echo."""
+    pid = Echo.start("state")
+    yield pid
+    process.exit(pid, "kill")
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from supervision import (
     NoReply,
     Ok,
     Pid,
-    ReceiveTimeout,
     Reply,
     ServerExit,
     Stop,
@@ -28,40 +27,7 @@ from supervision import (
     send,
     stop,
 )
-
-DEADLINE = 5_000
-
-
-class Scripted(Actor):
-    """Tells its observer, the state, what arrives; a message that is a function decides the result."""
-
-    def handle_call(self, request: Any, caller: Any, state: Pid) -> Any:
-        return request(state) if callable(request) else Reply(request, state)
-
-    def handle_cast(self, message: Any, state: Pid) -> Any:
-        return message(state) if callable(message) else self.tell("cast", message, state)
-
-    def handle_info(self, message: Any, state: Pid) -> Any:
-        return message(state) if callable(message) else self.tell("info", message, state)
-
-    def handle_continue(self, argument: Any, state: Pid) -> Any:
-        return argument(state) if callable(argument) else self.tell("continue", argument, state)
-
-    def tell(self, callback: str, message: Any, state: Pid) -> NoReply:
-        send(state, (callback, message))
-        return NoReply(state)
-
-
-def heard() -> Any:
-    return process.receive(tuple, timeout=DEADLINE)
-
-
-def heard_nothing() -> bool:
-    try:
-        process.receive(timeout=0)
-    except ReceiveTimeout:
-        return True
-    return False
+from tests.supervision.actors import DEADLINE, Scripted, heard, nothing_more
 
 
 @pytest.fixture
@@ -239,7 +205,7 @@ class TestTimeout:
             {"call": call, "cast": cast, "info": send}[kind](actor, wait)
         assert heard() == ("info", TIMEOUT)
         assert call(actor, "once only") == "once only"
-        assert heard_nothing()
+        assert nothing_more()
 
     def test_it_may_come_from_init(self) -> None:
         class Waiting(Scripted):
@@ -266,7 +232,7 @@ class TestTimeout:
         cast(actor, lambda state: NoReply(state, 20))
         assert heard() == ("info", TIMEOUT)
         assert call(actor, "next") == "next"
-        assert heard_nothing()
+        assert nothing_more()
 
     @pytest.mark.row("GS-40")
     def test_zero_comes_only_if_nothing_is_queued(self, actor: Pid) -> None:
@@ -277,7 +243,7 @@ class TestTimeout:
         cast(actor, queue_and_wait)
         assert heard() == ("info", "queued")
         assert call(actor, "next") == "next"
-        assert heard_nothing()
+        assert nothing_more()
 
     def test_infinity_never_comes(self, actor: Pid) -> None:
         assert call(actor, lambda state: Reply("answer", state, float("inf"))) == "answer"

@@ -7,52 +7,14 @@ from typing import Any
 import pytest
 
 from supervision import (
-    Actor,
     Exit,
-    NoReply,
     Ok,
-    Pid,
     ProcessExit,
-    ReceiveTimeout,
-    Reply,
     process,
     send,
     stop,
 )
-
-DEADLINE = 5_000
-
-
-class Scripted(Actor):
-    """Tells its observer, the state, what arrives; a message that is a function decides the result."""
-
-    def handle_call(self, request: Any, caller: Any, state: Pid) -> Any:
-        return request(state) if callable(request) else Reply(request, state)
-
-    def handle_cast(self, message: Any, state: Pid) -> Any:
-        return message(state) if callable(message) else self.tell("cast", message, state)
-
-    def handle_info(self, message: Any, state: Pid) -> Any:
-        return message(state) if callable(message) else self.tell("info", message, state)
-
-    def handle_continue(self, argument: Any, state: Pid) -> Any:
-        return argument(state) if callable(argument) else self.tell("continue", argument, state)
-
-    def tell(self, callback: str, message: Any, state: Pid) -> NoReply:
-        send(state, (callback, message))
-        return NoReply(state)
-
-
-def heard() -> Any:
-    return process.receive(tuple, timeout=DEADLINE)
-
-
-def heard_nothing() -> bool:
-    try:
-        process.receive(timeout=0)
-    except ReceiveTimeout:
-        return True
-    return False
+from tests.supervision.actors import DEADLINE, Scripted, heard, nothing_more
 
 
 class TestParent:
@@ -75,7 +37,7 @@ class TestParent:
 
         process.spawn(parent)
         assert heard() == ("terminate", reason)
-        assert heard_nothing()
+        assert nothing_more()
 
     def test_the_exit_of_anybody_else_is_a_message(self) -> None:
         class Trapping(Scripted):

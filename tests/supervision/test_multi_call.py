@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from supervision import (
-    Actor,
     BadType,
-    NoReply,
     Pid,
-    ReceiveTimeout,
     Reply,
     Stop,
     call,
@@ -22,46 +18,7 @@ from supervision import (
     process,
     stop,
 )
-
-DEADLINE = 5_000
-
-
-class Echo(Actor):
-    """Does as it is told: a request or message is a function of the actor, the caller and the state."""
-
-    def handle_call(self, request: Any, caller: Any, state: Any) -> Any:
-        return request(caller, state) if callable(request) else Reply(request, state)
-
-    def handle_cast(self, message: Any, state: Any) -> Any:
-        return message(None, state) if callable(message) else NoReply(message)
-
-
-def nothing_more() -> bool:
-    try:
-        process.receive(timeout=0)
-    except ReceiveTimeout:
-        return True
-    return False
-
-
-def idle() -> None:
-    process.receive(lambda message: message == "stop")
-
-
-def held(entered: threading.Event, leave: threading.Event) -> Callable[[Any, Any], Reply]:
-    def work(caller: Any, state: Any) -> Reply:
-        entered.set()
-        assert leave.wait(5)
-        return Reply("late", state)
-
-    return work
-
-
-@pytest.fixture
-def server() -> Any:
-    pid = Echo.start("state")
-    yield pid
-    process.exit(pid, "kill")
+from tests.supervision.actors import DEADLINE, Echo, held, idle, nothing_more
 
 
 class TestMultiCall:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from supervision import (
-    Actor,
     CallError,
     CallTimeout,
     Down,
@@ -23,25 +22,7 @@ from supervision import (
     process,
     stop,
 )
-
-DEADLINE = 5_000
-
-
-class Echo(Actor):
-    """Does as it is told: a request or message is a function of the actor, the caller and the state."""
-
-    def handle_call(self, request: Any, caller: Any, state: Any) -> Any:
-        return request(caller, state) if callable(request) else Reply(request, state)
-
-    def handle_cast(self, message: Any, state: Any) -> Any:
-        return message(None, state) if callable(message) else NoReply(message)
-
-
-@pytest.fixture
-def server() -> Any:
-    pid = Echo.start("state")
-    yield pid
-    process.exit(pid, "kill")
+from tests.supervision.actors import DEADLINE, Echo
 
 
 class TestStop:
