@@ -72,15 +72,17 @@ class StopRequest:
 class Call(Wait):
     """A request that somebody waits for.
 
-    ``value`` is ``(True, answer)`` or ``(False, exit reason)`` once it has ended.
+    ``value`` is ``(True, answer)`` or ``(False, exit reason)`` once it has ended. ``taken`` is set by the callee that
+    has taken it out of its mailbox: from then on it is a caller, and in anybody's mailbox a message like any other.
     """
 
-    __slots__ = ("pid", "request")
+    __slots__ = ("pid", "request", "taken")
 
     def __init__(self, record: ThreadRecord, pid: Pid | None, request: Any) -> None:
         super().__init__(record)
         self.pid = pid
         self.request = request
+        self.taken = False
 
     def __repr__(self) -> str:
         return f"<caller {self.pid!r}>"

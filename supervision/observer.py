@@ -52,7 +52,7 @@ class Observer:
         self.messages_in += 1
         if self.events is None:
             return
-        if isinstance(message, Call):
+        if isinstance(message, Call) and not message.taken:
             self._note(f"got call {describe(message.request)} from {message.pid!r}")
         elif type(message) is Cast:
             self._note(f"got cast {describe(message.message)}")

@@ -132,11 +132,18 @@ class Server:
         if kind is Cast:
             self.perform(message, record, "handle_cast", message.message)
         elif isinstance(message, Call):
-            self.perform(message, record, "handle_call", message.request, message)
+            self._called(message, record)
         elif kind is Exit and message.pid is self.process.parent:
             self._finish(message.reason, message, record)  # an order, not news; only a process that traps gets here
         else:
             self.perform(message, record, "handle_info", message)
+
+    def _called(self, call: Call, record: ThreadRecord) -> None:
+        if call.taken:  # a caller that somebody passes on; shown as a Cast is, so that nothing takes it for the request
+            self.perform(Cast(call), record, "handle_info", call)
+            return
+        call.taken = True
+        self.perform(call, record, "handle_call", call.request, call)
 
     def _start(self, order: Start, record: ThreadRecord) -> None:
         arg, order.arg = order.arg, None

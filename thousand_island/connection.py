@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from supervision.calls import Cast
+from supervision.calls import Call, Cast, SystemCall
 from supervision.errors import BadReturn, Killed
 from supervision.process_table import Process
 from supervision.reports import NOTHING
@@ -69,6 +69,8 @@ class Connection(EndingConnection):
             self._begin(message, record)
         elif type(message) is Drain:
             self._drain(message, record)
+        elif self.handshake is not None and isinstance(message, Call) and type(message) is not SystemCall:
+            self.handshake.deferred.append(message)  # before it counts as taken
         else:
             super().handle(message, record)
 

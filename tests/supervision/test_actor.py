@@ -13,6 +13,7 @@ from supervision import (
     TIMEOUT,
     Actor,
     BadReturn,
+    CallTimeout,
     ChildSpec,
     Down,
     NoReply,
@@ -27,7 +28,7 @@ from supervision import (
     send,
     stop,
 )
-from tests.supervision.actors import DEADLINE, Scripted, heard, nothing_more
+from tests.supervision.actors import DEADLINE, Echo, Scripted, heard, nothing_more
 
 
 @pytest.fixture
@@ -43,6 +44,41 @@ class TestHandleInfo:
         for message in ("plain", ("a", "tuple"), None):
             send(actor, message)
             assert heard() == ("info", message)
+
+    def test_a_caller_that_is_passed_on_is_a_message_and_no_call(self, actor: Pid) -> None:
+        given: list[Any] = []
+        keeper = Echo.start()
+
+        def pass_on(caller: Any, state: Any) -> NoReply:
+            given.append(caller)
+            send(actor, caller)
+            return NoReply(state)
+
+        with pytest.raises(CallTimeout):
+            call(keeper, pass_on, timeout=0)
+        assert heard() == ("info", given[0])
+        stop(keeper)
+
+    def test_the_call_behind_a_caller_that_is_passed_on_is_not_answered_by_a_stop(self) -> None:
+        class Stopping(Echo):
+            def handle_info(self, message: Any, state: Any) -> Stop:
+                return Stop("normal", state, reply="not mine")
+
+        stopping, passing, answers = Stopping.start(), Echo.start(), []
+
+        def pass_on(caller: Any, state: Any) -> NoReply:
+            send(stopping, caller)
+            return NoReply(state)
+
+        def ask() -> None:
+            answers.append(call(passing, pass_on))
+
+        _, ref = process.spawn_monitor(ask)
+        monitor = process.monitor(stopping)
+        assert process.receive(Down, timeout=DEADLINE) == Down(monitor, stopping, "normal")
+        stop(passing, ("shutdown", "unanswered"))
+        assert process.receive(Down, timeout=DEADLINE).ref is ref
+        assert answers == []
 
     @pytest.mark.row("GS-30")
     def test_an_actor_without_it_warns_and_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
