@@ -45,6 +45,8 @@ from supervision.messages import BRUTAL_KILL, INFINITY, TIMEOUT, Down, Exit, Tas
 from supervision.partition_supervisor import PartitionSupervisor
 from supervision.process import Pid, Ref, send
 from supervision.registry import Registry
+from supervision.request_ids import RequestIds
+from supervision.requests import RequestId, Response, check_response, receive_response, send_request, wait_response
 from supervision.restart import Backoff
 from supervision.results import Ignore, NoReply, Ok, Reply, Stop
 from supervision.status import Status
@@ -92,6 +94,9 @@ __all__ = [
     "Ref",
     "Registry",
     "Reply",
+    "RequestId",
+    "RequestIds",
+    "Response",
     "Restarting",
     "Running",
     "ServerExit",
@@ -113,16 +118,20 @@ __all__ = [
     "actors",
     "call",
     "cast",
+    "check_response",
     "child_spec",
     "configure",
     "multi_call",
     "process",
+    "receive_response",
     "reply",
     "run",
     "send",
+    "send_request",
     "stats",
     "stop",
     "sys",
     "tree",
+    "wait_response",
     "zombies",
 ]

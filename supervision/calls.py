@@ -87,9 +87,10 @@ class Call(Wait):
     def __repr__(self) -> str:
         return f"<caller {self.pid!r}>"
 
-    def down(self, ref: Any, process: Process, reason: Any) -> None:
+    def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
         """End the wait because the callee has ended."""
         self.fire((False, reason))
+        return None
 
 
 Caller = Call

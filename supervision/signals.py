@@ -30,12 +30,14 @@ __all__ = [
     "disown",
     "end",
     "exit_signal",
+    "forget_monitor",
     "link",
     "monitor",
     "own",
     "unlink",
     "unwatch",
     "watch",
+    "watch_for",
 ]
 
 logger: Final = logging.getLogger("supervision")
@@ -102,18 +104,23 @@ def monitor(watcher: Process, target: Process | None, shown: Any) -> Ref:
     ref = Ref()
     if target is watcher:
         return ref
-    monitors = watcher.monitors
-    if monitors is None:
-        monitors = watcher.monitors = {}
-    if target is not None:
-        monitors[ref] = target
-        if watch(target, ref, ProcessMonitor(watcher, shown)):
-            if watcher.dead:  # then its monitors may have been dropped before this one was among them
-                unwatch(target, ref)
-            return ref
-        monitors.pop(ref, None)
-    deliver(watcher, Down(ref, shown, "noproc"))
+    if target is None or not watch_for(watcher, target, ref, ProcessMonitor(watcher, shown)):
+        deliver(watcher, Down(ref, shown, "noproc"))
     return ref
+
+
+def watch_for(owner: Process, target: Process, ref: Any, watcher: Watcher) -> bool:
+    """``watch`` on behalf of ``owner``, whose end takes it back; False if ``target`` has ended."""
+    monitors = owner.monitors
+    if monitors is None:
+        monitors = owner.monitors = {}
+    monitors[ref] = target
+    if watch(target, ref, watcher):
+        if owner.dead:  # then its monitors may have been dropped before this one was among them
+            unwatch(target, ref)
+        return True
+    monitors.pop(ref, None)
+    return False
 
 
 def watch(target: Process, ref: Any, watcher: Watcher) -> bool:
@@ -138,13 +145,16 @@ def unwatch(target: Process, ref: Any) -> bool:
         return True
 
 
-def demonitor(watcher: Process, ref: Ref) -> bool:
+def demonitor(watcher: Process, ref: Any) -> bool:
     """Stop monitoring; True if that prevented a Down, False if it is queued already or there was no such monitor."""
-    monitors = watcher.monitors
-    if monitors is None:
-        return False
-    target = monitors.pop(ref, None)
+    target = forget_monitor(watcher, ref)
     return target is not None and unwatch(target, ref)
+
+
+def forget_monitor(watcher: Process, ref: Any) -> Process | None:
+    """Strike ``ref`` from what ``watcher`` monitors; returns what it stood for."""
+    monitors = watcher.monitors
+    return None if monitors is None else monitors.pop(ref, None)
 
 
 def own(process: Process, thing: Owned) -> bool:
