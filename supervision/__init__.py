@@ -48,7 +48,7 @@ from supervision.registry import Registry
 from supervision.request_ids import RequestIds
 from supervision.requests import RequestId, Response, check_response, receive_response, send_request, wait_response
 from supervision.restart import Backoff
-from supervision.results import Ignore, NoReply, Ok, Reply, Stop
+from supervision.results import Ignore, NoReply, Ok, Reply, Stop, Timeout
 from supervision.status import Status
 from supervision.supervision_tree import TreeNode, tree
 from supervision.supervisor import Supervisor
@@ -111,6 +111,7 @@ __all__ = [
     "TaskExit",
     "TaskResult",
     "TaskSupervisor",
+    "Timeout",
     "TreeNode",
     "Zombie",
     "abcast",

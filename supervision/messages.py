@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-__all__ = ["BRUTAL_KILL", "INFINITY", "TIMEOUT", "Down", "Exit", "TaskResult", "Timeout"]
+__all__ = ["BRUTAL_KILL", "INFINITY", "TIMEOUT", "Down", "Exit", "TaskResult", "TimeoutType"]
 
 INFINITY: Final = math.inf
 """No limit, wherever milliseconds are asked for."""
@@ -63,7 +63,7 @@ class TaskResult(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Timeout:
+class TimeoutType:
     """The type of ``TIMEOUT``, which ``handle_info`` gets when a callback's ``timeout=`` runs out.
 
     Counterpart: the atom ``timeout`` in ``handle_info/2``.
@@ -73,4 +73,4 @@ class Timeout:
         return "TIMEOUT"
 
 
-TIMEOUT: Final = Timeout()
+TIMEOUT: Final = TimeoutType()

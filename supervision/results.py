@@ -7,9 +7,12 @@ dataclass takes twice as long. Treat them as values all the same. Their fields a
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
-__all__ = ["UNSET", "Ignore", "NoReply", "Ok", "Reply", "Result", "Stop", "Unset"]
+from supervision import arguments
+
+__all__ = ["UNSET", "Ignore", "NoReply", "Ok", "Reply", "Result", "Stop", "Timeout", "Unset"]
 
 
 class Unset:
@@ -23,6 +26,28 @@ class Unset:
 
 UNSET: Final = Unset()
 """Tells an argument that was left out from one that is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """A ``timeout`` with a message of its own: ``handle_info(message, state)`` runs if nothing else arrives.
+
+    Attributes:
+        milliseconds: a whole number, or INFINITY. With 0 the message comes before all that is in the mailbox already.
+        message: anything.
+
+    Counterpart: ``{timeout, Time, Message}``.
+    """
+
+    milliseconds: int | float
+    message: Any
+
+    def __post_init__(self) -> None:
+        arguments.milliseconds("milliseconds", self.milliseconds)
+
+
+Time: TypeAlias = float | Timeout | None
+"""What the ``timeout`` of a result may be."""
 
 
 class Result:
@@ -48,7 +73,8 @@ class Ok(Result):
 
     Attributes:
         state: the first state.
-        timeout: milliseconds after which ``handle_info(TIMEOUT, state)`` runs if nothing arrives; None: no timeout.
+        timeout: milliseconds after which ``handle_info(TIMEOUT, state)`` runs if nothing arrives; Timeout for another
+            message than TIMEOUT; None: no timeout.
         continue_with: if given, ``handle_continue(continue_with, state)`` runs before any message.
 
     Counterpart: ``{ok, State, …}``.
@@ -56,7 +82,7 @@ class Ok(Result):
 
     __slots__ = __match_args__ = ("state", "timeout", "continue_with")
 
-    def __init__(self, state: Any = None, timeout: float | None = None, continue_with: Any = UNSET) -> None:
+    def __init__(self, state: Any = None, timeout: Time = None, continue_with: Any = UNSET) -> None:
         self.state = state
         self.timeout = timeout
         self.continue_with = continue_with
@@ -79,7 +105,7 @@ class Reply(Result):
 
     __slots__ = __match_args__ = ("value", "state", "timeout", "continue_with")
 
-    def __init__(self, value: Any, state: Any, timeout: float | None = None, continue_with: Any = UNSET) -> None:
+    def __init__(self, value: Any, state: Any, timeout: Time = None, continue_with: Any = UNSET) -> None:
         self.value = value
         self.state = state
         self.timeout = timeout
@@ -94,7 +120,7 @@ class NoReply(Result):
 
     __slots__ = __match_args__ = ("state", "timeout", "continue_with")
 
-    def __init__(self, state: Any, timeout: float | None = None, continue_with: Any = UNSET) -> None:
+    def __init__(self, state: Any, timeout: Time = None, continue_with: Any = UNSET) -> None:
         self.state = state
         self.timeout = timeout
         self.continue_with = continue_with

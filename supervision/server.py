@@ -17,7 +17,7 @@ from supervision.errors import BadReturn, Killed
 from supervision.messages import INFINITY, TIMEOUT, Exit
 from supervision.process_table import Pid, Process
 from supervision.reports import NOTHING, Crash
-from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop
+from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop, Timeout
 from supervision.scheduler import deliver
 from supervision.signals import end, unlink
 from supervision.status import Status
@@ -68,7 +68,17 @@ class Start(Wait):
 class Server:
     """One running actor. All fields belong to the thread that runs the slice."""
 
-    __slots__ = ("actor", "deadline", "observer", "process", "started", "state", "stopping", "timer")
+    __slots__ = (
+        "actor",
+        "deadline",
+        "observer",
+        "process",
+        "started",
+        "state",
+        "stopping",
+        "timeout_message",
+        "timer",
+    )
 
     in_place: ClassVar[bool] = True
 
@@ -76,8 +86,9 @@ class Server:
         self.actor = actor
         self.process = process
         self.state: Any = None
-        # When ``handle_info(TIMEOUT, …)`` is due, on the monotonic clock; any message clears it.
+        # When ``handle_info(timeout_message, …)`` is due, on the monotonic clock; any message clears it.
         self.deadline: float | None = None
+        self.timeout_message: Any = TIMEOUT
         self.timer: TimedMessage | None = None
         self.started = False
         self.stopping = False
@@ -263,16 +274,23 @@ class Server:
         return result.continue_with
 
     def set_timeout(self, name: str, result: Any) -> None:
-        """Have ``handle_info(TIMEOUT, state)`` run if nothing arrives for so long."""
+        """Have ``handle_info`` run, with TIMEOUT or what the result has instead, if nothing arrives for so long."""
         timeout = result.timeout
+        named = type(timeout) is Timeout
+        self.timeout_message = timeout.message if named else TIMEOUT
+        if named:
+            timeout = timeout.milliseconds
         if not is_milliseconds(timeout):
-            expected = "a timeout that is a whole number of milliseconds or INFINITY"
+            expected = "a timeout that is a whole number of milliseconds or INFINITY, or a Timeout"
             raise BadReturn(type(self.actor), name, result, expected)
         if timeout == INFINITY:
             return
         if timeout == 0:
             self.deadline = 0.0
-            deliver(self.process, TIMEOUT_CHECK)
+            if named:
+                self.process.mailbox.appendleft(TIMEOUT_CHECK)  # this slice, or its end, finds it
+            else:
+                deliver(self.process, TIMEOUT_CHECK)
             return
         self.deadline = time.monotonic() + timeout / 1000
         self._arm(self.deadline)
@@ -298,7 +316,8 @@ class Server:
 
     def timed_out(self, record: ThreadRecord) -> None:
         """Nothing has arrived for as long as the last result allowed."""
-        self.perform(TIMEOUT, record, "handle_info", TIMEOUT)
+        message, self.timeout_message = self.timeout_message, TIMEOUT
+        self.perform(message, record, "handle_info", message)
 
     def _answer(self, caller: Call, value: Any) -> None:
         if self.observer is not None:
