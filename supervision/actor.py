@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from supervision.calls import Caller
 from supervision.child_spec import ChildSpec, default_child_spec
-from supervision.process_table import Pid
+from supervision.process_table import Pid, Ref
 from supervision.results import Ignore, NoReply, Ok, Reply, Stop
 from supervision.server import Server
 from supervision.start import StartOptions, start
+from supervision.start_monitor import start_monitor
 from supervision.status import Status
 from supervision.threads import library_call
 
@@ -127,6 +128,17 @@ class Actor:
         Counterpart: ``GenServer.start/3``.
         """
         return start(cls, arg, StartOptions.of(cls, options), linked=False)
+
+    @classmethod
+    @library_call
+    def start_monitor(cls, arg: Any = None, /, **options: Any) -> tuple[Pid, Ref]:
+        """Start an actor that is monitored by the caller, and not linked; otherwise like ``start_link``.
+
+        When the start fails, no Down comes of it.
+
+        Counterpart: ``gen_server:start_monitor/3``.
+        """
+        return start_monitor(cls, arg, StartOptions.of(cls, options))
 
     @classmethod
     def child_spec(cls, arg: Any = None) -> ChildSpec:

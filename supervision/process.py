@@ -206,16 +206,17 @@ def unlink(pid: Pid) -> None:
 
 
 @library_call
-def monitor(dest: Any) -> Ref:
+def monitor(dest: Any, *, tag: Any = None) -> Ref:
     """Monitors a process: when it ends the caller gets one ``Down(ref, pid, reason)``; at once if it is gone.
 
     Args:
         dest: a pid, a registered name (which ``Down.pid`` then shows) or a via.
+        tag: if given, the message is the tuple ``(tag, ref, pid, reason)`` instead.
 
-    Counterpart: ``erlang:monitor/2``.
+    Counterpart: ``erlang:monitor/2``, and ``/3`` with ``tag``.
     """
     target = names.find(dest)
-    return signals.monitor(this_process(), target, dest)
+    return signals.monitor(this_process(), target, dest, tag)
 
 
 @library_call
@@ -236,8 +237,15 @@ def demonitor(ref: Ref, *, flush: bool = False) -> bool:
     me = this_process()
     prevented = signals.demonitor(me, ref)
     if flush and not prevented:
-        mailbox.take_all(me, lambda message: isinstance(message, Down) and message.ref is ref)
+        mailbox.take_all(me, lambda message: _tells_of(message, ref))
     return prevented
+
+
+def _tells_of(message: Any, ref: Ref) -> bool:
+    """Whether it is the Down of a monitor, or what comes in its place."""
+    if type(message) is Down:
+        return message.ref is ref
+    return type(message) is tuple and len(message) == 4 and message[1] is ref
 
 
 @library_call

@@ -79,13 +79,18 @@ def _in_order(one: Process, other: Process) -> tuple[Process, Process]:
 
 
 class ProcessMonitor:
-    """A process that monitors another one. ``shown`` is what its Down names."""
+    """A process that monitors another one. ``shown`` is what its Down names; ``tag``, if not None, replaces Down."""
 
-    __slots__ = ("shown", "watcher")
+    __slots__ = ("shown", "tag", "watcher")
 
-    def __init__(self, watcher: Process, shown: Any) -> None:
+    def __init__(self, watcher: Process, shown: Any, tag: Any = None) -> None:
         self.watcher = watcher
         self.shown = shown
+        self.tag = tag
+
+    def message(self, ref: Any, reason: Any) -> Any:
+        """What tells of the end."""
+        return Down(ref, self.shown, reason) if self.tag is None else (self.tag, ref, self.shown, reason)
 
     def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
         """Queue the Down; the caller notifies."""
@@ -94,18 +99,19 @@ class ProcessMonitor:
         if watcher.dead or monitors is None:
             return None
         # In this order: a ``demonitor`` that no longer finds its monitor must find the Down.
-        watcher.mailbox.append(Down(ref, self.shown, reason))
+        watcher.mailbox.append(self.message(ref, reason))
         monitors.pop(ref, None)
         return watcher
 
 
-def monitor(watcher: Process, target: Process | None, shown: Any) -> Ref:
+def monitor(watcher: Process, target: Process | None, shown: Any, tag: Any = None) -> Ref:
     """Let ``watcher`` hear of the end of ``target``; at once with ``"noproc"`` if it is gone."""
     ref = Ref()
     if target is watcher:
         return ref
-    if target is None or not watch_for(watcher, target, ref, ProcessMonitor(watcher, shown)):
-        deliver(watcher, Down(ref, shown, "noproc"))
+    process_monitor = ProcessMonitor(watcher, shown, tag)
+    if target is None or not watch_for(watcher, target, ref, process_monitor):
+        deliver(watcher, process_monitor.message(ref, "noproc"))
     return ref
 
 

@@ -7,6 +7,7 @@ the mailbox of the caller, before the caller hears of the failure.
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,8 +68,15 @@ _DEFAULTS: Final = StartOptions()
 _WITH_DEDICATED_THREAD: Final = StartOptions(dedicated_thread=True)
 
 
-def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: bool) -> Pid:
-    """Start an actor; returns when ``init`` has succeeded.
+def start(
+    actor_class: type[Actor],
+    arg: Any,
+    options: StartOptions,
+    *,
+    linked: bool,
+    meet: Callable[[Process, Process], object] | None = None,
+) -> Pid:
+    """Start an actor; returns when ``init`` has succeeded. ``meet`` gets the starter and the actor before it can run.
 
     Raises:
         AlreadyStarted: the name is taken; ``init`` has not run.
@@ -86,6 +94,8 @@ def start(actor_class: type[Actor], arg: Any, options: StartOptions, *, linked: 
     if linked:
         process.parent = me.pid
         signals.link(me, process)
+    if meet is not None:
+        meet(me, process)
     try:
         # Last: whoever finds the process by its name may send to it at once, and ``init`` must come first.
         _claim_name(process, options.name)

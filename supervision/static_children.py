@@ -90,6 +90,10 @@ class StaticChildren(SupervisorChildren):
         """All children, the newest first."""
         return [child.shown(id_) for id_, child in reversed(self.by_id.items())]
 
+    def which_child(self, id_: Hashable) -> ChildInfo:
+        """One child."""
+        return self._find(id_).shown(id_)
+
     def count_children(self, _: None) -> ChildCounts:
         """How many there are."""
         return children.count(list(self.by_id.values()))

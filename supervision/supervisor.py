@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, ClassVar
 
-from supervision import names
+from supervision import names, sys
+from supervision.children import ChildInfo
 from supervision.errors import BadReturn
+from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
 from supervision.results import Ok
 from supervision.static_children import StaticChildren
@@ -103,6 +105,25 @@ class Supervisor(SupervisorBase):
         state = StaticChildren(process, flags, Clocks(type(self).clock, type(self).chance), terminate)
         state.start_all(flags.children)
         return Ok(state)
+
+    @staticmethod
+    def which_child(sup: Any, id_: Hashable) -> ChildInfo:
+        """Returns one child, by its id.
+
+        Raises:
+            NotFound: the supervisor has no such child.
+
+        Counterpart: ``supervisor:which_child/2``.
+        """
+        return ask(sup, "which_child", id_)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def get_callback_module(sup: Any) -> type[SupervisorBase]:
+        """Returns the class of a supervisor.
+
+        Counterpart: ``supervisor:get_callback_module/1``.
+        """
+        return sys.get_status(sup, INFINITY).actor
 
     @staticmethod
     def restart_child(sup: Any, id_: Hashable) -> Pid | None:

@@ -6,13 +6,8 @@ from typing import Any
 
 import pytest
 
-from supervision import BadType, Down, Pid, ReceiveTimeout, Ref, process
-
-DEADLINE = 5_000
-
-
-def idle() -> None:
-    process.receive(lambda message: message == "stop")
+from supervision import BadType, Down, Pid, Ref, process
+from tests.supervision.actors import DEADLINE, idle, nothing_more
 
 
 def crash(error: Exception) -> None:
@@ -29,14 +24,6 @@ def watched_by(pid: Pid) -> tuple[Pid, ...]:
     info = process.info(pid)
     assert info is not None
     return info.monitors
-
-
-def nothing_more() -> bool:
-    try:
-        process.receive(timeout=0)
-    except ReceiveTimeout:
-        return True
-    return False
 
 
 class TestMonitor:
@@ -167,3 +154,36 @@ class TestDemonitor:
         assert process.demonitor(ref) is False
         process.exit(pid, "abc")
         assert process.receive(timeout=DEADLINE) == Down(ref, pid, "abc")
+
+
+class TestTag:
+    @pytest.mark.row("MO-15")
+    @pytest.mark.parametrize("tag", ["gone", ("worker", 1), 0])
+    def test_it_comes_in_the_place_of_down(self, tag: Any) -> None:
+        pid = process.spawn(idle)
+        ref = process.monitor(pid, tag=tag)
+        process.exit(pid, "abc")
+        assert process.receive(timeout=DEADLINE) == (tag, ref, pid, "abc")
+        assert nothing_more()
+
+    @pytest.mark.row("MO-15")
+    def test_one_that_is_gone_has_it_too(self) -> None:
+        ref = process.monitor("nobody has this name", tag="gone")
+        assert process.receive(timeout=0) == ("gone", ref, "nobody has this name", "noproc")
+
+    @pytest.mark.row("MO-15")
+    def test_each_monitor_has_its_own(self) -> None:
+        pid = process.spawn(idle)
+        plain, tagged = process.monitor(pid), process.monitor(pid, tag="gone")
+        process.exit(pid, "abc")
+        assert process.receive(timeout=DEADLINE) == Down(plain, pid, "abc")
+        assert process.receive(timeout=DEADLINE) == ("gone", tagged, pid, "abc")
+
+    def test_flush_removes_its_message_and_leaves_those_that_look_like_it(self) -> None:
+        pid = process.spawn(idle)
+        ref, other = process.monitor(pid, tag="gone"), process.Ref()
+        process.send(process.self(), ("gone", other, pid, "abc"))
+        process.exit(pid, "abc")
+        assert not process.demonitor(ref, flush=True)
+        assert process.receive(timeout=0) == ("gone", other, pid, "abc")
+        assert nothing_more()

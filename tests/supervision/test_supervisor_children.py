@@ -175,6 +175,33 @@ class TestWhichChildren:
         assert list(pids_of(sup)) == [2]
 
 
+class TestWhichChild:
+    @pytest.mark.row("SU-43")
+    def test_one_is_told_by_its_id(self, supervise: Any) -> None:
+        sup = supervise([worker(1), worker(2)])
+        assert Supervisor.which_child(sup, 1) == ChildInfo(1, pid_of(sup, 1), "worker")
+        Supervisor.terminate_child(sup, 1)
+        assert Supervisor.which_child(sup, 1) == ChildInfo(1, None, "worker")
+
+    @pytest.mark.row("SU-43")
+    def test_an_unknown_id_is_not_found(self, supervise: Any) -> None:
+        with pytest.raises(NotFound, match="the supervisor has no child 3"):
+            Supervisor.which_child(supervise([worker(1)]), 3)
+
+
+class TestGetCallbackModule:
+    @pytest.mark.row("SU-35")
+    def test_the_class_is_told(self, supervise: Any) -> None:
+        class Own(Supervisor):
+            def init(self, arg: Any) -> Any:
+                return super().init([], strategy="one_for_one")
+
+        own = Own.start_link()
+        assert Supervisor.get_callback_module(own) is Own
+        assert Supervisor.get_callback_module(supervise([])) is Supervisor
+        Supervisor.stop(own)
+
+
 class TestAnySupervisor:
     @pytest.mark.row("SU-40")
     @pytest.mark.parametrize(
