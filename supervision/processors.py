@@ -12,8 +12,9 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from supervision.errors import BadArgument
 from supervision.stacks import blocked_places
@@ -33,6 +34,13 @@ SPARE_SECONDS: Final = 5.0
 
 # Seconds between two warnings that no further worker can be had: each would be about the same threads.
 WARN_EVERY_SECONDS: Final = 10.0
+
+
+class Bell(Protocol):
+    """How to wake a thread that stands by."""
+
+    def wake(self) -> None:
+        """Have it look for a processor. Never blocks."""
 
 
 class Processors:
@@ -56,6 +64,9 @@ class Processors:
         self.holders: set[ThreadRecord] = set()
         self.last_warning = -WARN_EVERY_SECONDS
         self.on_freed: Callable[[ThreadRecord], None] = lambda record: None
+        # How to wake those that could use a processor which cannot be placed (see ``stand_in``); whoever pops an entry
+        # must wake it.
+        self.standing_by: deque[Bell] = deque()
 
     def settle(self) -> None:
         """Decide how many there are, unless that is decided.
@@ -144,10 +155,20 @@ class Processors:
                 self.threads += 1
         if not full:
             self._start_thread()
-        elif self._may_warn():
+            return
+        self.offer()
+        if self._may_warn():
             logger.warning(
                 "all %d threads are blocked, other actors must wait:\n%s", self.max_threads, blocked_places()
             )
+
+    def offer(self) -> None:
+        """Wake one that stands by: there is a processor that nobody holds."""
+        try:
+            bell = self.standing_by.popleft()
+        except IndexError:
+            return
+        bell.wake()
 
     def _may_warn(self) -> bool:
         now = time.monotonic()
@@ -168,6 +189,7 @@ class Processors:
             with self.lock:
                 self.threads -= 1
                 self.unassigned += 1
+            self.offer()
             if self._may_warn():
                 logger.error("no thread can be started, other actors must wait: %s\n%s", error, blocked_places())
 

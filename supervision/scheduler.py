@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from supervision.poller import READABLE, Poller, Ready, Source, dispatch, new_poller
 from supervision.process_table import Process, quarantined
-from supervision.processors import Processors
+from supervision.processors import Bell, Processors
 from supervision.rough_timers import RoughTimers
 from supervision.threads import ThreadRecord
 from supervision.timers import Timer, Timers
@@ -53,7 +53,7 @@ class Scheduler:
         # polls. Not its record: who has popped that may be late, and would then wake it out of some other wait. A
         # worker adds its entry and then looks at the run queue; an enqueuer appends to the run queue and then looks
         # here. Whoever pops an entry must wake it.
-        self.idle: deque[ThreadRecord | Poller] = deque()
+        self.idle: deque[Bell] = deque()
         self.timers = Timers()
         self.rough_timers = RoughTimers(self.add_timer, self.timers.cancel)
         self.poller: Poller = new_poller()

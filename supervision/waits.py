@@ -30,7 +30,7 @@ class Wait:
     __slots__ = ("fired", "parker", "value")
 
     def __init__(self, record: ThreadRecord) -> None:
-        self.parker = record.parker  # the record's parker changes while it runs another process in place
+        self.parker: Any = record.parker  # the record's parker changes while it runs another process in place
         self.fired = threading.Lock()
         self.value: Any = None
 
@@ -104,7 +104,7 @@ def _wait_for(wait: Wait, record: ThreadRecord, process: Process, deadline: floa
     try:
         scheduler.hand_off(record)
         if interpreter.ending:
-            stand_in(record, wait.fired, deadline)
+            stand_in(wait, record, deadline)
         return park(wait.parker, deadline) or not wait.give_up()
     finally:
         process.wait = None

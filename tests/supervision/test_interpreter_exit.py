@@ -197,6 +197,33 @@ Supervisor.start_link([inner("a", inner("b", leaf)), (Tidy, "last")], strategy="
         assert took < TURN_SECONDS
 
 
+class TestWaiting:
+    @pytest.mark.parametrize("processors", [1, 4])
+    def test_whoever_waits_meanwhile_sleeps_until_it_is_woken(self, processors: int) -> None:
+        program = f"""{BEGIN}
+from supervision import stand_in
+from supervision.scheduler import scheduler
+looks = 0
+def counted(function):
+    def look(*args):
+        global looks
+        looks += 1
+        return function(*args)
+    return look
+stand_in._look = counted(stand_in._look)
+scheduler.processors.reclaim = counted(scheduler.processors.reclaim)
+class Slow(Tidy):
+    def terminate(self, reason, state):
+        process.sleep(300)
+Slow.start_link()
+supervision.Supervisor.start_link([Slow], strategy="one_for_one")
+atexit.unregister(supervision.interpreter_exit.stop_everything)
+atexit.register(lambda: print(looks < 30, looks))
+atexit.register(supervision.interpreter_exit.stop_everything)
+"""
+        assert output_of(program, processors=processors).startswith("True")
+
+
 class TestInterruption:
     def test_ctrl_c_during_the_shutdown_goes_on_to_the_end_without_a_traceback(self) -> None:
         lines, took = run_and_time("""
