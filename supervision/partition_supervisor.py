@@ -14,6 +14,7 @@ from typing import Any
 
 from supervision import arguments, names
 from supervision.actor import Actor
+from supervision.bodies import body_of
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.errors import BadArgument, BadChildSpec, BadReturn, BadType, NoProcess
 from supervision.partitions import Partitions, PartitionVia, StartPartition
@@ -238,12 +239,7 @@ class PartitionSupervisor(SupervisorBase):
 
 
 def _partitions_of(supervisor: Any) -> Partitions:
-    process = names.resolve(supervisor)
-    server = process.body
-    if process.dead or server is None:
+    partitions = body_of(supervisor, _PartitionServer, "a partition supervisor").partitions
+    if partitions is None:
         raise NoProcess(supervisor)
-    if not isinstance(server, _PartitionServer):
-        raise BadArgument(f"expected a partition supervisor, got {supervisor!r}, which is none")
-    if server.partitions is None:
-        raise NoProcess(supervisor)
-    return server.partitions
+    return partitions

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervision import names, signals
+from supervision import signals
 from supervision.actor import Actor
-from supervision.errors import BadArgument, NoProcess
+from supervision.bodies import body_of
+from supervision.errors import NoProcess
 from supervision.process_table import Process
 from supervision.registry_table import RegistryOptions, Table
 from supervision.results import Ok
@@ -46,12 +47,7 @@ def table_of(registry: Any) -> Table:
         NoProcess: there is no such process, or not yet.
         BadArgument: it is no registry.
     """
-    process = names.resolve(registry)
-    server = process.body
-    if process.dead or server is None:
+    table = body_of(registry, RegistryServer, "a registry").table
+    if table is None:
         raise NoProcess(registry)
-    if not isinstance(server, RegistryServer):
-        raise BadArgument(f"expected a registry, got {registry!r}, which is none")
-    if server.table is None:
-        raise NoProcess(registry)
-    return server.table
+    return table
