@@ -6,7 +6,7 @@ Counterpart: ``Agent``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from supervision import calls
 from supervision.actor import Actor
@@ -18,6 +18,9 @@ from supervision.process_table import Pid
 from supervision.results import Ignore, NoReply, Ok, Reply, Stop
 
 __all__ = ["Agent"]
+
+
+T = TypeVar("T")
 
 
 class _Get(NamedTuple):
@@ -70,7 +73,7 @@ class Agent(Actor):
         return super().start(a_callable("fn", arg), **options)
 
     @staticmethod
-    def get(agent: Any, fn: Callable[[Any], Any], timeout: float = 5_000) -> Any:
+    def get(agent: Any, fn: Callable[[Any], T], timeout: float = 5_000) -> T:
         """Returns ``fn(state)``.
 
         Args:
@@ -83,7 +86,7 @@ class Agent(Actor):
 
         Counterpart: ``Agent.get/3``.
         """
-        return call(agent, _Get(a_callable("fn", fn)), timeout)
+        return call(agent, _Get(a_callable("fn", fn)), timeout)  # type: ignore[no-any-return]
 
     @staticmethod
     def update(agent: Any, fn: Callable[[Any], Any], timeout: float = 5_000) -> None:
@@ -94,14 +97,14 @@ class Agent(Actor):
         call(agent, _Update(a_callable("fn", fn)), timeout)
 
     @staticmethod
-    def get_and_update(agent: Any, fn: Callable[[Any], tuple[Any, Any]], timeout: float = 5_000) -> Any:
+    def get_and_update(agent: Any, fn: Callable[[Any], tuple[T, Any]], timeout: float = 5_000) -> T:
         """Returns the value and keeps the state of ``fn(state)``, which returns ``(value, state)``.
 
         Anything else that it returns ends the agent with BadReturn. Arguments and errors are those of ``get``.
 
         Counterpart: ``Agent.get_and_update/3``.
         """
-        return call(agent, _GetAndUpdate(a_callable("fn", fn)), timeout)
+        return call(agent, _GetAndUpdate(a_callable("fn", fn)), timeout)  # type: ignore[no-any-return]
 
     @staticmethod
     def cast(agent: Any, fn: Callable[[Any], Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import supervision
 import thousand_island
@@ -12,6 +12,7 @@ from supervision import (
     INFINITY,
     TIMEOUT,
     Actor,
+    Agent,
     CallTimeout,
     ChildSpec,
     Down,
@@ -20,14 +21,23 @@ from supervision import (
     Ignore,
     NoReply,
     Ok,
+    PartitionSupervisor,
     Pid,
     Ref,
+    Registry,
     Reply,
+    RequestId,
+    RequestIds,
     ServerExit,
     StartError,
     Stop,
     SupervisionError,
     Supervisor,
+    Task,
+    TaskExit,
+    TaskResult,
+    TaskSupervisor,
+    Timeout,
     call,
     cast,
     child_spec,
@@ -54,6 +64,7 @@ def processes() -> None:
     process.unlink(pid)
     ref = assert_type(process.monitor("a name"), Ref)
     assert_type(process.demonitor(ref, flush=True), bool)
+    assert_type(process.monitor(pid, tag=("gone", 1)), Ref)
     assert_type(process.trap_exit(True), bool)
     assert_type(process.is_alive(pid), bool)
     process.exit(pid, "kill")
@@ -100,6 +111,8 @@ class Counter(Actor):
             case "later":
                 reply(caller, count)
                 return NoReply(count)
+            case "tick":
+                return Reply(None, count, Timeout(500, "tick"))
             case _:
                 return Stop("normal", count, reply="bye")
 
@@ -123,6 +136,7 @@ def actors() -> None:
         print(error.reason, error.child_id)
         return
     Counter.start(2, dedicated_thread=True, label="second")
+    assert_type(Counter.start_monitor(3, name="third"), tuple[Pid, Ref])
     cast("counter", 3)
     try:
         print(call(pid, "next", timeout=5_000))
@@ -135,6 +149,34 @@ def actors() -> None:
     assert_type(answers[pid], Any)
     assert_type(failed, list[Pid])
     supervision.abcast([pid], 1)
+
+
+def requests(pid: Pid) -> None:
+    request_id = assert_type(supervision.send_request(pid, "next"), RequestId)
+    answer = supervision.wait_response(request_id, timeout=0) or supervision.receive_response(request_id, 5_000)
+    match answer:
+        case ("reply", value):
+            assert_type(value, Any)
+        case ("error", reason):
+            assert_type(reason, Any)
+        case None:
+            print("too slow")
+    many = RequestIds()
+    assert_type(many.send_request("counter", "next", label=1), RequestId)
+    many.add(request_id, "first")
+    while many:
+        found = many.wait_response(INFINITY, delete=True) or many.receive_response(5_000)
+        if found is not None:
+            (kind, value), label = found
+            assert_type(kind, Literal["reply", "error"])
+            print(value, label)
+
+
+class Client(Actor):
+    def handle_info(self, message: object, state: RequestId) -> NoReply:
+        if (answer := supervision.check_response(message, state)) is not None:
+            print(answer[1])
+        return NoReply(state)
 
 
 def inspection(pid: Pid) -> None:
@@ -178,6 +220,8 @@ def supervisors() -> None:
         print(child.id, child.pid, child.type)
     assert_type(Supervisor.count_children("app").active, int)
     assert_type(Supervisor.get_child_spec(sup, "six"), ChildSpec)
+    assert_type(Supervisor.which_child(sup, "six").pid, Pid | str | None)
+    print(Supervisor.get_callback_module(sup).__name__)
     Supervisor.start_child(sup, (Counter, 1))
     Supervisor.terminate_child(sup, "six")
     Supervisor.restart_child(sup, "six")
@@ -187,6 +231,73 @@ def supervisors() -> None:
     started = DynamicSupervisor.start_child(dynamic, (Counter, 1))
     if started is not None:
         DynamicSupervisor.terminate_child(dynamic, started)
+
+
+def partitions() -> None:
+    assert_type(PartitionSupervisor.start_link(DynamicSupervisor, name="pool", partitions=4), Pid)
+    DynamicSupervisor.start_child(PartitionSupervisor.via("pool", "a key"), (Counter, 1))
+    assert_type(PartitionSupervisor.partitions("pool"), int)
+    assert_type(PartitionSupervisor.resize("pool", 2), int)
+
+
+def length(text: str) -> int:
+    return len(text)
+
+
+def tasks() -> None:
+    task = assert_type(Task.async_(length, "text"), Task[int])
+    try:
+        assert_type(task.await_(timeout=1_000), int)
+    except TaskExit as exited:
+        print(exited.reason)
+    match task.yield_(0) or task.shutdown(BRUTAL_KILL):
+        case ("ok", value):
+            assert_type(value, Any)
+        case ("exit", reason):
+            print(reason)
+    assert_type(Task.await_many([task, Task.completed(1)], INFINITY), list[int])
+    assert_type(Task.start_link(length, "text"), Pid)
+    result = assert_type(process.receive(TaskResult), TaskResult)
+    print(result.ref is task.ref, result.value)
+    Supervisor.start_link([(Task, lambda: length("text"))], strategy="one_for_one")
+
+
+def supervised_tasks() -> None:
+    sup = assert_type(TaskSupervisor.start_link(name="tasks", max_children=10), Pid)
+    assert_type(TaskSupervisor.async_(sup, length, "text"), Task[int])
+    assert_type(TaskSupervisor.async_nolink("tasks", length, "text", shutdown=1_000).await_(), int)
+    pid = assert_type(TaskSupervisor.start_child(sup, length, "text", restart="transient"), Pid)
+    assert_type(TaskSupervisor.children(sup), list[Pid])
+    TaskSupervisor.terminate_child(sup, pid)
+    for kind, value in TaskSupervisor.async_stream(sup, ["a", "b"], length, max_concurrency=2, on_timeout="kill_task"):
+        print(kind == "ok", value)
+    for outcome in TaskSupervisor.async_stream_nolink(sup, ["a", "b"], length, ordered=False, timeout=100):
+        print(outcome)
+    print(list(Task.async_stream(["a", "b"], length)))
+
+
+def agents() -> None:
+    agent = assert_type(Agent.start_link(lambda: ["a"], name="agent"), Pid)
+    assert_type(Agent.get(agent, len), int)
+    Agent.update("agent", lambda items: [*items, "b"])
+    assert_type(Agent.get_and_update(agent, lambda items: (len(items), [])), int)
+    Agent.cast(agent, lambda items: [*items, "c"])
+    Agent.stop(agent)
+
+
+def registries() -> None:
+    assert_type(Registry.start_link(keys="unique", name="registry", listeners=["listener"]), Pid)
+    assert_type(Registry.register("registry", "key", value=1), Pid)
+    assert_type(Registry.lookup("registry", "key"), list[tuple[Pid, Any]])
+    Registry.dispatch("registry", "key", lambda entries: [process.send(pid, value) for pid, value in entries])
+    assert_type(Registry.keys("registry", process.self()), list[Any])
+    assert_type(Registry.values("registry", "key", process.self()), list[Any])
+    assert_type(Registry.count("registry"), int)
+    assert_type(Registry.select("registry", lambda key, pid, value: value == 1), list[tuple[Any, Pid, Any]])
+    assert_type(Registry.update_value("registry", "key", lambda value: value + 1), tuple[Any, Any])
+    Counter.start_link(1, name=Registry.via("registry", ("counter", 1)))
+    print(call(Registry.via("registry", ("counter", 1)), "next"))
+    Registry.unregister("registry", "key")
 
 
 class Greeter(Handler):
