@@ -47,6 +47,15 @@ class _TimeoutCheck:
 TIMEOUT_CHECK: Final = _TimeoutCheck()
 
 
+class _Continuation:
+    """Has ``handle_continue`` run, ahead of all mail, in a slice of its own."""
+
+    __slots__ = ("argument",)
+
+    def __init__(self, argument: Any) -> None:
+        self.argument = argument
+
+
 class Start(Wait):
     """The first message of every actor: run ``init``. ``value`` is ``(True, None)`` or ``(False, reason)``."""
 
@@ -175,7 +184,14 @@ class Server:
         self.started = True
         order.fire((True, None))
         if result.continue_with is not UNSET:
-            self.perform(NOTHING, record, "handle_continue", result.continue_with)
+            if record.errand is order:
+                self._postpone(result.continue_with)
+            else:
+                self.perform(NOTHING, record, "handle_continue", result.continue_with)
+
+    def _postpone(self, argument: Any) -> None:
+        """Continue in a slice of its own: the starter or caller, on whose thread this one is, has what it waits for."""
+        self.process.mailbox.appendleft(_Continuation(argument))
 
     def init(self, arg: Any, record: ThreadRecord) -> Any:
         """Run the user's ``init``."""
@@ -250,6 +266,9 @@ class Server:
         while True:
             argument = self._apply(name, result, message, record)
             if argument is UNSET:
+                return
+            if record.errand is message and message.fired.locked():
+                self._postpone(argument)
                 return
             name, message = "handle_continue", NOTHING
             result = run_exposed(self.process, record, self.actor.handle_continue, argument, self.state)
@@ -384,6 +403,7 @@ class Server:
 # Messages of the runtime itself. Unlike a user's they do not end the wait of a callback's timeout.
 _INTERNAL: Final[dict[type, Callable[..., None]]] = {
     _TimeoutCheck: lambda server, message, record: server._check_timeout(message, record),  # some have their own
+    _Continuation: lambda server, message, record: server.perform(NOTHING, record, "handle_continue", message.argument),
     StopRequest: Server._stop,
     SystemCall: Server._answer_system,
     Start: Server._start,

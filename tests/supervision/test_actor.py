@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from supervision import (
+    INFINITY,
     TIMEOUT,
     Actor,
     BadReturn,
@@ -200,6 +201,36 @@ class TestContinue:
         assert call(actor, lambda state: Reply("answer", state, continue_with=go_on)) == "answer"
         answered.set()
         assert heard() == ("answered first", True)
+
+    @pytest.mark.row("GS-37")
+    def test_an_actor_that_starts_one_is_not_held_up_by_it(self, actor: Pid) -> None:
+        class Asking(Scripted):
+            def init(self, arg: Any) -> Ok:
+                return Ok(arg, continue_with=None)
+
+            def handle_continue(self, argument: Any, state: Any) -> NoReply:
+                return self.tell("asked", call(actor, "question", INFINITY), state)
+
+        me = process.self()
+        pid = call(actor, lambda state: Reply(Asking.start(me), state))
+        assert heard() == ("asked", "question")
+        stop(pid)
+
+    @pytest.mark.row("GS-33", "GS-37")
+    def test_an_actor_that_calls_without_a_deadline_is_not_held_up_by_it(self, actor: Pid) -> None:
+        other = Scripted.start(process.self())
+
+        def ask_back(state: Any) -> NoReply:
+            send(state, ("asked", call(actor, "question", INFINITY)))
+            return NoReply(state)
+
+        def answer_first(state: Any) -> Reply:
+            send(process.self(), "queued")
+            return Reply("answer", state, continue_with=ask_back)
+
+        assert call(actor, lambda state: Reply(call(other, answer_first, INFINITY), state)) == "answer"
+        assert [heard(), heard()] == [("asked", "question"), ("info", "queued")]
+        stop(other)
 
     @pytest.mark.row("GS-34")
     @pytest.mark.parametrize("kind", ["call", "cast", "info"])
