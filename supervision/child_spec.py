@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from supervision import arguments
 from supervision.errors import BadArgument, BadChildSpec, BadType
+from supervision.exact_keys import exact
 from supervision.messages import BRUTAL_KILL, INFINITY
 from supervision.restart import RESTARTS, AutoShutdown, Backoff, Restart
 
@@ -43,7 +44,7 @@ class ChildSpec:
     """How to start a child, and what to do when it exits.
 
     Attributes:
-        id: any hashable value, unique among the children of one supervisor.
+        id: any hashable value, unique among the children of one supervisor (1 and True are two).
         start: called as ``start(*args)`` by the supervisor; starts and links the child and returns its pid.
         args: a tuple of arguments.
         restart: ``"permanent"`` (always restarted), ``"transient"`` (only after a crash) or ``"temporary"`` (never).
@@ -135,9 +136,9 @@ def check_children(children: Any, *, auto_shutdown: AutoShutdown = "never") -> l
     seen = set()
     for spec in specs:
         check_significant(spec, auto_shutdown)
-        if spec.id in seen:
+        if exact(spec.id) in seen:
             raise BadChildSpec(f"child {spec.id!r}: id must be unique among the children; give one of them another id")
-        seen.add(spec.id)
+        seen.add(exact(spec.id))
     return specs
 
 

@@ -17,9 +17,9 @@ from supervision.actor import Actor
 from supervision.bodies import body_of
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.errors import BadArgument, BadChildSpec, BadReturn, BadType, NoProcess
+from supervision.exact_keys import exact
 from supervision.partitions import Partitions, PartitionVia, StartPartition
 from supervision.process_table import Pid, Process
-from supervision.registry_keys import exact
 from supervision.results import Ok
 from supervision.static_children import StaticChildren
 from supervision.supervisor_base import SupervisorBase, SupervisorServer, ask

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from supervision.errors import BadArgument, NoProcess
+from supervision.exact_keys import exact
 from supervision.process_table import Pid
-from supervision.registry_keys import exact
 
 __all__ = ["PartitionVia", "Partitions", "StartPartition"]
 

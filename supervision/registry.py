@@ -12,10 +12,11 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from supervision.arguments import a_callable, boolean, count, one_of
 from supervision.child_spec import ChildSpec
 from supervision.errors import BadArgument, BadChildSpec, BadType, NotFound
+from supervision.exact_keys import exact
 from supervision.foreign import this_process
 from supervision.names import check_name
 from supervision.process_table import Pid, Process
-from supervision.registry_keys import Entry, exact
+from supervision.registry_keys import Entry
 from supervision.registry_locks import Turn
 from supervision.registry_process import RegistryProcess, table_of
 from supervision.registry_table import RegistryOptions, Table

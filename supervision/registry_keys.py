@@ -9,35 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from supervision.errors import BadType
+from supervision.exact_keys import exact
 
 if TYPE_CHECKING:
     from supervision.process_table import Process
 
-__all__ = ["DuplicateKeys", "Entry", "UniqueKeys", "exact"]
-
-
-def exact(key: Any) -> Hashable:
-    """Return what stands for ``key`` in a dict: unlike keys themselves, equal only if the types are the same as well.
-
-    That ``1``, ``1.0`` and ``True`` differ holds inside tuples and frozensets too. A string stands for itself: what
-    stands for any other key is a tuple.
-
-    Raises:
-        BadType: the key is not hashable.
-    """
-    kind = type(key)
-    if kind is str:
-        return key  # type: ignore[no-any-return]
-    if isinstance(key, tuple):
-        return kind, tuple(exact(part) for part in key)
-    if isinstance(key, frozenset):
-        return kind, frozenset(exact(part) for part in key)
-    try:
-        hash(key)
-    except TypeError:
-        raise BadType(f"key must be hashable, got {key!r}") from None
-    return kind, key
+__all__ = ["DuplicateKeys", "Entry", "UniqueKeys"]
 
 
 class Entry:

@@ -14,8 +14,9 @@ from typing import Any
 
 from supervision import names, signals
 from supervision.errors import AlreadyRegistered, NoProcess
+from supervision.exact_keys import exact
 from supervision.process_table import Pid, Process
-from supervision.registry_keys import DuplicateKeys, Entry, UniqueKeys, exact
+from supervision.registry_keys import DuplicateKeys, Entry, UniqueKeys
 from supervision.registry_locks import KeyLocks
 from supervision.scheduler import notify
 

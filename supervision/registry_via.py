@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from supervision.errors import BadArgument, BadType, NoProcess
+from supervision.exact_keys import exact
 from supervision.foreign import this_process
 from supervision.names import KeptByOwner
 from supervision.process_table import Pid
-from supervision.registry_keys import exact
 from supervision.registry_process import table_of
 from supervision.registry_table import Table
 from supervision.threads import library_call

@@ -12,6 +12,7 @@ from supervision.child_reports import report_start_error
 from supervision.child_spec import ChildSpec, check_significant
 from supervision.children import Child, ChildCounts, ChildInfo
 from supervision.errors import AlreadyPresent, AlreadyStarted, NotFound, ProcessExit, Restarting, Running, StartError
+from supervision.exact_keys import exact
 from supervision.process_table import Pid, Process
 from supervision.restart import RestartIntensity, affected, ends_supervisor
 from supervision.supervisor_children import Clocks, SupervisorChildren
@@ -38,7 +39,7 @@ class StaticChildren(SupervisorChildren):
         self.strategy = flags.strategy
         self.auto_shutdown = flags.auto_shutdown
         self.terminate = terminate
-        self.by_id: dict[Hashable, Child] = {}
+        self.by_id: dict[Hashable, Child] = {}  # by what is ``exact`` of the id: 1 and True are two children
 
     def start_all(self, specs: tuple[ChildSpec, ...]) -> None:
         """Start the children of ``init``, each when the one before has started; or none of them.
@@ -63,7 +64,7 @@ class StaticChildren(SupervisorChildren):
 
     def start_child(self, spec: ChildSpec) -> Pid | None:
         """Start one more child, after the others."""
-        child = self.by_id.get(spec.id)
+        child = self.by_id.get(exact(spec.id))
         if child is not None and child.retry is None and child.pid is not None:
             raise AlreadyStarted(child.pid, spec.id)
         if child is not None:
@@ -84,11 +85,11 @@ class StaticChildren(SupervisorChildren):
 
     def delete_child(self, id_: Hashable) -> None:
         """Forget a child that does not run."""
-        del self.by_id[self._find_stopped(id_).spec.id]
+        del self.by_id[exact(self._find_stopped(id_).spec.id)]
 
     def which_children(self, _: None) -> list[ChildInfo]:
         """All children, the newest first."""
-        return [child.shown(id_) for id_, child in reversed(self.by_id.items())]
+        return [child.shown(child.spec.id) for child in reversed(self.by_id.values())]
 
     def which_child(self, id_: Hashable) -> ChildInfo:
         """One child."""
@@ -143,13 +144,13 @@ class StaticChildren(SupervisorChildren):
         return True
 
     def _group(self, child: Child) -> list[Child]:
-        return [self.by_id[id_] for id_ in affected(self.strategy, list(self.by_id), child.spec.id)]
+        return [self.by_id[key] for key in affected(self.strategy, list(self.by_id), exact(child.spec.id))]
 
     def _start(self, spec: ChildSpec) -> Pid | None:
         pid = children.start(self.process, spec)
         if pid is not None or spec.restart != "temporary":
             child = Child(children.without_args(spec), pid)
-            self.by_id[spec.id] = child
+            self.by_id[exact(spec.id)] = child
             self.succeeded(child, pid)
         return pid
 
@@ -165,14 +166,14 @@ class StaticChildren(SupervisorChildren):
             del self.by_pid[child.pid]
             child.pid = None
         if child.spec.restart == "temporary":
-            del self.by_id[child.spec.id]
+            del self.by_id[exact(child.spec.id)]
 
     @staticmethod
     def _is_significant(child: Child) -> bool:
         return child.spec.significant and (child.pid is not None or child.retry is not None)
 
     def _find(self, id_: Hashable) -> Child:
-        child = self.by_id.get(id_)
+        child = self.by_id.get(exact(id_, "id"))
         if child is None:
             raise NotFound(f"the supervisor has no child {id_!r}")
         return child

@@ -9,6 +9,7 @@ import pytest
 from supervision import (
     AlreadyPresent,
     AlreadyStarted,
+    BadType,
     CallTimeout,
     ChildCounts,
     ChildInfo,
@@ -200,6 +201,44 @@ class TestGetCallbackModule:
         assert Supervisor.get_callback_module(own) is Own
         assert Supervisor.get_callback_module(supervise([])) is Supervisor
         Supervisor.stop(own)
+
+
+class TestIds:
+    @pytest.mark.parametrize("id_", [None, (), ("a", 1), frozenset({1}), Worker, 0, 1.5, b"x", True])
+    def test_any_hashable_value_names_a_child_all_its_life(self, supervise: Any, id_: Any) -> None:
+        sup = supervise([worker(id_)])
+        pid = pid_of(sup, id_)
+        with pytest.raises(AlreadyStarted):
+            Supervisor.start_child(sup, worker(id_))
+        Supervisor.terminate_child(sup, id_)
+        assert Supervisor.restart_child(sup, id_) is pid_of(sup, id_) is not pid
+        Supervisor.terminate_child(sup, id_)
+        Supervisor.delete_child(sup, id_)
+        assert Supervisor.which_children(sup) == []
+
+    def test_ids_of_different_types_differ(self, supervise: Any) -> None:
+        sup = supervise([worker(1), worker(1.0)], strategy="one_for_all")
+        Supervisor.start_child(sup, worker(True))
+        before = [child.pid for child in Supervisor.which_children(sup)]
+        assert [repr(child.id) for child in Supervisor.which_children(sup)] == ["True", "1.0", "1"]
+        end(Supervisor.which_child(sup, 1.0).pid, "kill")
+        assert not set(before) & {child.pid for child in Supervisor.which_children(sup)}
+        Supervisor.terminate_child(sup, 1)
+        Supervisor.delete_child(sup, 1)
+        assert [repr(child.id) for child in Supervisor.which_children(sup)] == ["True", "1.0"]
+
+    def test_what_can_be_no_id_is_refused_and_does_not_harm_the_supervisor(self, supervise: Any) -> None:
+        sup = supervise([worker(1)])
+        for ask in (
+            Supervisor.which_child,
+            Supervisor.get_child_spec,
+            Supervisor.terminate_child,
+            Supervisor.restart_child,
+            Supervisor.delete_child,
+        ):
+            with pytest.raises(BadType, match=r"id must be hashable, got \[\]"):
+                ask(sup, [])
+        assert Supervisor.count_children(sup).active == 1
 
 
 class TestAnySupervisor:
