@@ -74,8 +74,8 @@ class TestHandleInfo:
         def ask() -> None:
             answers.append(call(passing, pass_on))
 
-        _, ref = process.spawn_monitor(ask)
         monitor = process.monitor(stopping)
+        _, ref = process.spawn_monitor(ask)
         assert process.receive(Down, timeout=DEADLINE) == Down(monitor, stopping, "normal")
         stop(passing, ("shutdown", "unanswered"))
         assert process.receive(Down, timeout=DEADLINE).ref is ref

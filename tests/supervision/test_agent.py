@@ -14,6 +14,7 @@ from supervision import (
     AlreadyStarted,
     BadReturn,
     BadType,
+    CallError,
     CallTimeout,
     Exit,
     NoProcess,
@@ -193,3 +194,20 @@ class TestUse:
         ref = process.monitor(agent)
         Agent.stop(agent, "shutdown", 1_000)
         assert process.receive(lambda message: getattr(message, "ref", None) is ref).reason == "shutdown"
+
+    def test_one_that_asks_itself_crashes(self, agent: Pid) -> None:
+        with pytest.raises(ServerExit) as caught:
+            Agent.update(agent, lambda state: Agent.get(agent, identity))
+        assert isinstance(caught.value.reason, CallError)
+
+    def test_a_function_may_kill_the_agent(self, agent: Pid) -> None:
+        with pytest.raises(ServerExit) as caught:
+            Agent.get(agent, lambda state: process.exit(process.self(), "kill"))
+        assert caught.value.reason == "killed"
+
+    def test_a_crash_in_an_update_that_nobody_waits_for_is_heard_by_the_linked(self) -> None:
+        pid = Agent.start_link(dict)
+        Agent.cast(pid, fail)
+        exit_ = process.receive(Exit, timeout=DEADLINE)
+        assert exit_.pid is pid
+        assert isinstance(exit_.reason, ZeroDivisionError)

@@ -32,6 +32,7 @@ from supervision import (
     stop,
 )
 from tests.supervision.actors import DEADLINE, Echo, held, idle, nothing_more
+from tests.supervision.supervised import until
 
 
 class TestCall:
@@ -212,6 +213,80 @@ class TestCall:
         assert call(pids[100], deeper(100), INFINITY) == 100
         for pid in pids:
             stop(pid)
+
+    @pytest.mark.parametrize("value", [None, False, ValueError("no error"), NoReply(1)])
+    def test_whatever_is_replied_is_returned(self, server: Pid, value: Any) -> None:
+        assert call(server, lambda caller, state: Reply(value, state)) is value
+
+    def test_terminate_may_answer_as_the_last_word(self) -> None:
+        class Polite(Echo):
+            def terminate(self, reason: Any, state: Any) -> None:
+                reply(state, "last words")
+
+        assert call(Polite.start(), lambda caller, state: Stop("normal", caller)) == "last words"
+
+    def test_an_answer_to_a_caller_that_has_died_goes_nowhere(self, server: Pid) -> None:
+        kept: list[Any] = []
+
+        def keep(caller: Any, state: Any) -> NoReply:
+            kept.append(caller)
+            return NoReply(state)
+
+        pid, ref = process.spawn_monitor(call, server, keep, INFINITY)
+        until(lambda: kept)
+        process.exit(pid, "kill")
+        assert process.receive(timeout=DEADLINE).ref is ref
+        reply(kept[0], "too late")
+        assert call(server, "well") == "well"
+
+    def test_a_plain_process_may_answer_or_pass_a_call_on(self, server: Pid) -> None:
+        def answer() -> None:
+            asked = process.receive()
+            reply(asked, ("answered", asked.request))
+
+        def pass_on() -> None:
+            process.send(server, process.receive())
+            idle()
+
+        passing = process.spawn(pass_on)
+        assert call(process.spawn(answer), "question") == ("answered", "question")
+        assert call(passing, "question") == "question"
+        process.exit(passing, "kill")
+
+    def test_a_callee_may_kill_its_caller(self, server: Pid) -> None:
+        other = Echo.start()
+
+        def murder(caller: Any, state: Any) -> Reply:
+            process.exit(caller.pid, "kill")
+            return Reply("nobody hears", "done")
+
+        with pytest.raises(ServerExit) as caught:
+            call(other, lambda caller, state: Reply(call(server, murder, INFINITY), state))
+        assert caught.value.reason == "killed"
+        assert call(server, lambda caller, state: Reply(state, state)) == "done"
+
+    def test_two_that_call_each_other_end_by_the_timeout(self, server: Pid) -> None:
+        other = Echo.start()
+
+        def ask_back(caller: Any, state: Any) -> Reply:
+            with pytest.raises(CallTimeout):
+                call(caller.pid, "busy", 20)
+            return Reply("timed out", state)
+
+        assert call(server, lambda caller, state: Reply(call(other, ask_back, INFINITY), state)) == "timed out"
+        assert call(server, "well") == "well"
+        stop(other)
+
+    def test_casts_before_a_call_without_a_deadline_are_handled_before_it(self, server: Pid) -> None:
+        other = Echo.start([])
+
+        def cast_and_call(caller: Any, state: Any) -> Reply:
+            for number in range(40):
+                cast(other, lambda _, state, number=number: NoReply([*state, number]))
+            return Reply(call(other, lambda caller, state: Reply(state, state), INFINITY), state)
+
+        assert call(server, cast_and_call) == list(range(40))
+        stop(other)
 
 
 class TestCast:

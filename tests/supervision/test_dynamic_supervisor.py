@@ -29,6 +29,7 @@ from supervision import (
     Pid,
     ProcessExit,
     Reply,
+    ServerExit,
     StartError,
     Stop,
     Supervisor,
@@ -36,6 +37,7 @@ from supervision import (
     child_spec,
     process,
 )
+from tests.supervision.doers import Doer, do
 from tests.supervision.supervised import (
     PATIENCE,
     Script,
@@ -259,6 +261,34 @@ def supervision_stop(pid: Pid) -> None:
     process.unlink(pid)
     process.exit(pid, "kill")
     down(ref)
+
+    def test_none_may_be_allowed(self, supervise_dynamic: Any) -> None:
+        with pytest.raises(MaxChildren):
+            DynamicSupervisor.start_child(supervise_dynamic(max_children=0), worker(1))
+
+    def test_one_that_is_ignored_takes_no_place_and_one_that_is_restarted_keeps_its_own(
+        self, supervise_dynamic: Any
+    ) -> None:
+        sup = supervise_dynamic(max_children=1)
+        assert DynamicSupervisor.start_child(sup, worker(1, Script(1, starts=[Ignore()]))) is None
+        pid = DynamicSupervisor.start_child(sup, worker(1, backoff=Backoff(10_000, 10_000)))
+        end(pid, "boom")
+        assert shown(sup) == ["restarting"]
+        with pytest.raises(MaxChildren):
+            DynamicSupervisor.start_child(sup, worker(1))
+        DynamicSupervisor.terminate_child(sup, pid)
+        assert DynamicSupervisor.start_child(sup, worker(1))
+
+    def test_a_child_may_start_and_end_others_and_itself(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        child = DynamicSupervisor.start_child(sup, (Doer, None))
+        other = do(child, lambda: DynamicSupervisor.start_child(sup, worker(2)))
+        do(child, lambda: DynamicSupervisor.terminate_child(sup, other))
+        assert shown(sup) == [child]
+        with pytest.raises(ServerExit) as caught:
+            do(child, lambda: DynamicSupervisor.terminate_child(sup, child))
+        assert caught.value.reason == "shutdown"
+        assert shown(sup) == []
 
 
 class TestRestart:

@@ -136,6 +136,21 @@ class TestLink:
         assert process.receive(timeout=DEADLINE) == Exit(pid, "killed")
         assert links_of(process.self()) == ()
 
+    def test_one_that_traps_hears_of_a_normal_exit_too(self) -> None:
+        pid = process.spawn_link(lambda: None)
+        assert process.receive(timeout=DEADLINE) == Exit(pid, "normal")
+
+    def test_one_that_traps_hears_of_a_kill_as_killed(self) -> None:
+        pid = process.spawn_link(idle)
+        process.exit(pid, "kill")
+        assert process.receive(timeout=0) == Exit(pid, "killed")
+
+    def test_exits_come_in_the_order_of_the_deaths(self) -> None:
+        pids = [process.spawn_link(idle) for _ in range(20)]
+        for pid in reversed(pids):
+            process.exit(pid, "abc")
+        assert [process.receive(timeout=0).pid for _ in pids] == pids[::-1]
+
 
 class TestUnlink:
     @pytest.mark.row("LK-08")

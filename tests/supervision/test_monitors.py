@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -106,6 +107,52 @@ class TestMonitor:
             error = ValueError(number)
             pid, ref = process.spawn_monitor(crash, error)
             assert process.receive(timeout=DEADLINE) == Down(ref, pid, error)
+
+    def test_a_name_that_moves_on_leaves_the_monitor_with_its_process(self) -> None:
+        first, second = process.spawn(idle), process.spawn(idle)
+        process.register("moving", first)
+        ref = process.monitor("moving")
+        process.unregister("moving")
+        process.register("moving", second)
+        process.exit(second, "kill")
+        assert nothing_more()
+        process.exit(first, "abc")
+        assert process.receive(timeout=0) == Down(ref, "moving", "abc")
+
+    def test_a_successor_under_the_name_is_not_monitored(self) -> None:
+        first, second = process.spawn(idle), process.spawn(idle)
+        process.register("moving", first)
+        ref = process.monitor("moving")
+        process.exit(first, "abc")
+        process.register("moving", second)
+        assert process.receive(timeout=0) == Down(ref, "moving", "abc")
+        process.exit(second, "kill")
+        assert nothing_more()
+
+    def test_downs_come_in_the_order_of_the_deaths(self) -> None:
+        pids = [process.spawn(idle) for _ in range(20)]
+        for pid in pids:
+            process.monitor(pid)
+        for pid in reversed(pids):
+            process.exit(pid, "abc")
+        assert [process.receive(timeout=0).pid for _ in pids] == pids[::-1]
+
+    def test_the_end_of_a_foreign_thread_is_one(self) -> None:
+        ready, leave = threading.Event(), threading.Event()
+        pids: list[Pid] = []
+
+        def body() -> None:
+            pids.append(process.self())
+            ready.set()
+            assert leave.wait(5)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        assert ready.wait(5)
+        ref = process.monitor(pids[0])
+        leave.set()
+        thread.join()
+        assert process.receive(timeout=DEADLINE) == Down(ref, pids[0], "normal")
 
 
 class TestDemonitor:

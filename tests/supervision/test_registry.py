@@ -431,6 +431,21 @@ class TestDispatch:
         Registry.dispatch(registry, "hello", lambda entries: Registry.unregister(registry, "hello"))
         assert Registry.count(registry) == 0
 
+    def test_what_goes_and_comes_meanwhile_does_not_change_what_is_given(self, duplicate: str, doer: Pid) -> None:
+        register(doer, "key", 1)
+        Registry.register(duplicate, "key", 2)
+        given: list[Any] = []
+
+        def change(entries: list[tuple[Pid, Any]]) -> None:
+            process.exit(doer, "kill")
+            Registry.unregister(duplicate, "key")
+            Registry.register(duplicate, "key", 3)
+            given.extend(value for _, value in entries)
+
+        Registry.dispatch(duplicate, "key", change)
+        assert given == [1, 2]
+        assert Registry.lookup(duplicate, "key") == [(process.self(), 3)]
+
 
 class TestKeysAndValues:
     @pytest.mark.row("RG-22")
@@ -541,6 +556,12 @@ class TestListeners:
         process.exit(pid, "kill")
         assert self.next_twice() == ("unregister", heard, "hello", pid)
         assert process.receive(timeout=DEADLINE).ref is ref
+
+    def test_one_that_has_gone_is_missed_by_nobody(self) -> None:
+        pid = Registry.start_link(keys="unique", name="registry", listeners=["gone"])
+        assert Registry.register("registry", "key") is pid
+        assert Registry.count("registry") == 1
+        stop(pid)
 
 
 class TestMeta:

@@ -252,6 +252,40 @@ class TestFailure:
             Abstract.start_link()
         assert process.pids() == before
 
+    def test_a_normal_stop_of_init_is_a_failure_too(self) -> None:
+        with pytest.raises(StartError) as caught:
+            Scripted.start_link(lambda: Stop("normal"))
+        assert caught.value.reason == "normal"
+        assert heard_nothing()
+
+    def test_terminate_does_not_run_after_a_failure(self) -> None:
+        called = []
+
+        class Tidy(Scripted):
+            def init(self, arg: Any) -> Stop:
+                process.trap_exit(True)
+                return Stop("refused")
+
+            def terminate(self, reason: Any, state: Any) -> None:
+                called.append(reason)
+
+        with pytest.raises(StartError):
+            Tidy.start()
+        assert not called
+
+    def test_a_crash_after_init_is_an_exit_and_no_failure(self) -> None:
+        error = ValueError("late")
+
+        class Late(Actor):
+            def init(self, arg: Any) -> Ok:
+                return Ok(continue_with=None)
+
+            def handle_continue(self, argument: Any, state: Any) -> Any:
+                raise error
+
+        pid = Late.start_link()
+        assert process.receive(Exit, timeout=DEADLINE) == Exit(pid, error)
+
 
 class TestOptions:
     @pytest.mark.parametrize(

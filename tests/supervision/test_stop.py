@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from supervision import (
     NoProcess,
     NoReply,
     Pid,
+    ProcessExit,
     Reply,
     ServerExit,
     call,
@@ -23,6 +25,16 @@ from supervision import (
     stop,
 )
 from tests.supervision.actors import DEADLINE, Echo
+from tests.supervision.supervised import until
+
+
+def busy(entered: threading.Event, leave: threading.Event) -> Callable[[Any, Any], NoReply]:
+    def work(caller: Any, state: Any) -> NoReply:
+        entered.set()
+        assert leave.wait(5)
+        return NoReply(state)
+
+    return work
 
 
 class TestStop:
@@ -107,3 +119,40 @@ class TestStop:
         pid = Echo.start_link()
         stop(pid, "shutdown")
         assert process.receive(timeout=DEADLINE) == Exit(pid, "shutdown")
+
+    @pytest.mark.parametrize("others", [["normal"], ["shutdown", "normal"]])
+    def test_of_several_the_first_decides_and_the_others_hear_of_it(self, server: Pid, others: list[Any]) -> None:
+        entered, leave = threading.Event(), threading.Event()
+        cast(server, busy(entered, leave))
+        assert entered.wait(5)
+        heard = {}
+        for reason in ("normal", *others):
+            pid, _ = process.spawn_monitor(stop, server, reason)
+            heard[pid] = reason
+            until(lambda: len(server._process.mailbox) >= len(heard))
+        leave.set()
+        for _ in list(heard):
+            down = process.receive(Down, timeout=DEADLINE)
+            if heard[down.pid] == "normal":
+                assert down.reason == "normal"
+            else:
+                assert down.reason.reason == "normal"
+
+    def test_without_time_it_goes_on_all_the_same(self, server: Pid) -> None:
+        entered, leave = threading.Event(), threading.Event()
+        cast(server, busy(entered, leave))
+        assert entered.wait(5)
+        ref = process.monitor(server)
+        with pytest.raises(CallTimeout):
+            stop(server, timeout=0)
+        leave.set()
+        assert process.receive(timeout=DEADLINE) == Down(ref, server, "normal")
+
+    def test_a_reason_that_terminate_raises_is_heard(self) -> None:
+        class Stubborn(Echo):
+            def terminate(self, reason: Any, state: Any) -> None:
+                raise ProcessExit("other")
+
+        with pytest.raises(ServerExit) as caught:
+            stop(Stubborn.start())
+        assert caught.value.reason == "other"

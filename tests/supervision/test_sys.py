@@ -37,6 +37,7 @@ from supervision import (
     stop,
     sys,
 )
+from tests.supervision.supervised import pid_of, until, worker
 
 DEADLINE = 5_000
 
@@ -353,6 +354,14 @@ class TestSuspend:
         process.exit(actor, "kill")
         assert process.receive(timeout=DEADLINE) == Down(ref, actor, "killed")
 
+    def test_a_call_without_a_deadline_waits_for_resume(self, actor: Pid) -> None:
+        sys.suspend(actor)
+        _, ref = process.spawn_monitor(call, actor, "question", float("inf"))
+        until(lambda: actor._process.mailbox)
+        sys.resume(actor)
+        down = process.receive(Down, timeout=DEADLINE)
+        assert (down.ref, down.reason) == (ref, "normal")
+
 
 class TestSupervisors:
     @pytest.mark.parametrize("kind", ["static", "dynamic"])
@@ -372,3 +381,11 @@ class TestSupervisors:
         process.exit(sup, "shutdown")
         assert process.receive(timeout=DEADLINE) == Exit(sup, "shutdown")
         assert not process.is_alive(child)
+
+    def test_a_child_that_dies_while_it_is_suspended_is_restarted_after_resume(self, supervise: Any) -> None:
+        sup = supervise([worker(1)])
+        pid = pid_of(sup, 1)
+        sys.suspend(sup)
+        process.exit(pid, "kill")
+        sys.resume(sup)
+        assert process.is_alive(pid_of(sup, 1))

@@ -283,6 +283,13 @@ class TestAwait:
             task.await_(timeout)
         assert task.await_() == 1
 
+    def test_an_exception_that_is_returned_is_a_value(self) -> None:
+        error = ValueError("no failure")
+        assert Task.async_(lambda: error).await_(DEADLINE) is error
+
+    def test_a_task_may_await_tasks_of_its_own(self) -> None:
+        assert Task.async_(lambda: Task.async_(lambda: 1).await_(DEADLINE) + 1).await_(DEADLINE) == 2
+
 
 class TestMessages:
     def test_a_value_that_nobody_awaits_is_the_only_message(self) -> None:
