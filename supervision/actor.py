@@ -6,12 +6,13 @@ Counterpart: the GenServer behaviour. ``server`` has the loop that calls the cal
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeAlias
 
 from supervision.calls import Caller
 from supervision.child_spec import ChildSpec, default_child_spec
+from supervision.enter_loop import enter_loop
 from supervision.process_table import Pid, Ref
-from supervision.results import Ignore, NoReply, Ok, Reply, Stop
+from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop, Time
 from supervision.server import Server
 from supervision.start import StartOptions, start
 from supervision.start_monitor import start_monitor
@@ -139,6 +140,26 @@ class Actor:
         Counterpart: ``gen_server:start_monitor/3``.
         """
         return start_monitor(cls, arg, StartOptions.of(cls, options))
+
+    @classmethod
+    @library_call
+    def enter_loop(cls, state: Any, *, name: Any = None, timeout: Time = None, continue_with: Any = UNSET) -> NoReturn:
+        """Make an actor of the calling process, which ``process.spawn`` or one of its kind has started.
+
+        The function of the process is left, as by an exception; ``init`` is not called.
+
+        Args:
+            state: the first state.
+            name: the name that the process has registered, if it is to be checked.
+            timeout: as of Ok.
+            continue_with: as of Ok.
+
+        Raises:
+            CallError: the process was not spawned, or does not have the name.
+
+        Counterpart: ``gen_server:enter_loop/5``.
+        """
+        enter_loop(cls, Ok(state, timeout, continue_with), name)
 
     @classmethod
     def child_spec(cls, arg: Any = None) -> ChildSpec:

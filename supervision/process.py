@@ -18,7 +18,7 @@ from supervision.messages import INFINITY, Down, Exit
 from supervision.process_info import ProcessInfo, name_of, snapshot
 from supervision.process_table import Pid, Process, Ref, ancestry, live_processes
 from supervision.scheduler import deliver, scheduler
-from supervision.send_after import TimerRef, cancel_timer, read_timer, send_after
+from supervision.send_after import TimerRef, cancel_timer, exit_after, read_timer, send_after
 from supervision.threads import current, library_call
 from supervision.trampoline import FunctionBody
 from supervision.waits import Wait, deadline_after, wait_for
@@ -34,6 +34,7 @@ __all__ = [
     "cancel_timer",
     "demonitor",
     "exit",
+    "exit_after",
     "get_label",
     "info",
     "is_alive",

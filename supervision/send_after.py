@@ -9,15 +9,16 @@ import logging
 import time
 from typing import Any, Final
 
-from supervision import arguments, names, timed_messages
+from supervision import arguments, names, signals, timed_messages
 from supervision.errors import BadArgument, BadType
-from supervision.process_table import Pid
+from supervision.foreign import this_process
+from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver, scheduler
 from supervision.threads import library_call
 from supervision.timed_messages import TimedMessage
 from supervision.timers import Timer
 
-__all__ = ["TimerRef", "cancel_timer", "read_timer", "send_after"]
+__all__ = ["TimerRef", "cancel_timer", "exit_after", "read_timer", "send_after"]
 
 logger: Final = logging.getLogger("supervision")
 
@@ -47,11 +48,7 @@ def send_after(dest: Any, message: Any, milliseconds: int) -> TimerRef:
 
     Counterpart: ``erlang:send_after/3``.
     """
-    arguments.milliseconds("milliseconds", milliseconds, infinity=False)
-    if milliseconds >= LONGEST_MILLISECONDS:
-        raise BadArgument(f"milliseconds must be less than 2**52, got {milliseconds!r}")
-    names.check_destination(dest)
-    deadline = time.monotonic() + milliseconds / 1000
+    deadline = _deadline(dest, milliseconds)
     if isinstance(dest, Pid):
         return TimerRef(timed_messages.deliver_at(deadline, dest._process, message), dest)
     timer = Timer(deadline, _send_late, (dest, message))
@@ -59,15 +56,51 @@ def send_after(dest: Any, message: Any, milliseconds: int) -> TimerRef:
     return TimerRef(timer, dest)
 
 
+@library_call
+def exit_after(dest: Any, reason: Any, milliseconds: int) -> TimerRef:
+    """Sends the exit signal ``reason`` to ``dest``, as ``exit`` does, after so many milliseconds.
+
+    Args:
+        dest: as of ``send_after``; nobody behind it then is no error.
+        reason: the exit reason; ``"kill"`` kills.
+        milliseconds: a whole number, less than 2**52.
+
+    Counterpart: ``timer:exit_after/3``, ``timer:kill_after/2``.
+    """
+    timer = Timer(_deadline(dest, milliseconds), _exit_late, (dest, reason, this_process().pid))
+    scheduler.add_timer(timer)
+    return TimerRef(timer, dest)
+
+
+def _deadline(dest: Any, milliseconds: int) -> float:
+    """When a timer is due, on the monotonic clock in seconds; refuses what is no time and no destination."""
+    arguments.milliseconds("milliseconds", milliseconds, infinity=False)
+    if milliseconds >= LONGEST_MILLISECONDS:
+        raise BadArgument(f"milliseconds must be less than 2**52, got {milliseconds!r}")
+    names.check_destination(dest)
+    return time.monotonic() + milliseconds / 1000
+
+
 def _send_late(argument: tuple[Any, Any]) -> None:
     dest, message = argument
-    try:
-        target = names.find(dest)
-    except Exception:  # a via is the user's; without this a worker would end and its processor be lost
-        logger.exception("a timer's message could not be sent: %r could not be looked up", dest)
-        return
+    target = _find_late(dest)
     if target is not None:
         deliver(target, message)
+
+
+def _exit_late(argument: tuple[Any, Any, Pid]) -> None:
+    dest, reason, sender = argument
+    target = _find_late(dest)
+    if target is not None:
+        signals.exit_signal(sender, target, reason)
+
+
+def _find_late(dest: Any) -> Process | None:
+    try:
+        return names.find(dest)
+    except Exception:  # a via is the user's; without this a worker would end and its processor be lost
+        logger.exception("a timer's message could not be sent: %r could not be looked up", dest)
+        return None
 
 
 @library_call

@@ -197,6 +197,15 @@ class Server:
         """Run the user's ``init``."""
         return run_exposed(self.process, record, self.actor.init, arg)
 
+    def enter(self, result: Ok, record: ThreadRecord) -> None:
+        """Begin with a state that the process has made by itself."""
+        self.state = result.state
+        self.started = True
+        if result.timeout is not None:
+            self.set_timeout("enter_loop", result)
+        if result.continue_with is not UNSET:
+            self.perform(NOTHING, record, "handle_continue", result.continue_with)
+
     def _refuse(self, order: Start, result: Any) -> None:
         if type(result) is Ignore:
             order.ignored = True

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from supervision import exits
 from supervision.errors import Killed
-from supervision.process_table import Process
+from supervision.process_table import Body, Process
 from supervision.reports import NOTHING, Crash
 from supervision.signals import end
 from supervision.threads import ThreadRecord
 
-__all__ = ["FunctionBody", "crash_of", "guard", "run_exposed", "survive"]
+__all__ = ["Become", "FunctionBody", "crash_of", "guard", "run_exposed", "survive"]
 
 
 def run_exposed(
@@ -78,6 +78,20 @@ def crash_of(
     )
 
 
+class Become(BaseException):
+    """Leaves the function of a process, which goes on with another body.
+
+    Attributes:
+        body: what it runs from now on.
+        begin: what is to be done first, in this slice.
+    """
+
+    def __init__(self, body: Body, begin: Callable[[ThreadRecord], None]) -> None:
+        super().__init__(body)
+        self.body = body
+        self.begin = begin
+
+
 class FunctionBody:
     """The body of a spawned process: one slice that lasts as long as the function."""
 
@@ -114,6 +128,10 @@ class FunctionBody:
         reason: Any = "normal"
         try:
             self.returned(process, run_exposed(process, record, function, *args, **kwargs))
+        except Become as order:
+            process.body = order.body
+            order.begin(record)
+            return
         except BaseException as error:  # noqa: BLE001  whatever the function raises is the exit reason
             reason = exits.reason_of(error)
         try:

@@ -11,21 +11,8 @@ from typing import Any
 
 import pytest
 
-from supervision import BadArgument, BadType, Pid, ReceiveTimeout, process
-
-DEADLINE = 5_000
-
-
-def idle() -> None:
-    process.receive(lambda message: message == "stop")
-
-
-def nothing_more() -> bool:
-    try:
-        process.receive(timeout=0)
-    except ReceiveTimeout:
-        return True
-    return False
+from supervision import BadArgument, BadType, Down, Exit, Pid, process
+from tests.supervision.actors import DEADLINE, idle, nothing_more
 
 
 class TestReadAndCancel:
@@ -125,6 +112,53 @@ class TestFiring:
         process.send_after(process.self(), "after", 1)
         assert process.receive(timeout=DEADLINE) == "after"
         assert "could not be looked up" in caplog.text
+
+
+class TestExitAfter:
+    @pytest.mark.row("TM-13")
+    @pytest.mark.parametrize(("reason", "seen"), [("abc", "abc"), ("kill", "killed")])
+    @pytest.mark.parametrize("named", [False, True])
+    def test_its_process_ends_with_that_reason(self, reason: str, seen: str, named: bool) -> None:
+        pid, ref = process.spawn_monitor(idle)
+        if named:
+            process.register("doomed", pid)
+        process.exit_after("doomed" if named else pid, reason, 1)
+        assert process.receive(timeout=DEADLINE) == Down(ref, pid, seen)
+
+    @pytest.mark.row("TM-13")
+    def test_a_process_may_mean_itself(self) -> None:
+        def body() -> None:
+            process.exit_after(process.self(), "abc", 1)
+            idle()
+
+        pid, ref = process.spawn_monitor(body)
+        assert process.receive(timeout=DEADLINE) == Down(ref, pid, "abc")
+
+    def test_one_that_traps_gets_it_from_whoever_asked(self) -> None:
+        process.exit_after(process.self(), "abc", 0)
+        assert process.receive(timeout=DEADLINE) == Exit(process.self(), "abc")
+
+    @pytest.mark.row("TM-13")
+    def test_nobody_there_is_no_error(self) -> None:
+        pid = process.spawn(idle)
+        process.exit(pid, "kill")
+        for dest in (pid, "nobody has this name"):
+            process.exit_after(dest, "abc", 0)
+        process.send_after(process.self(), "later", 1)
+        assert process.receive(timeout=DEADLINE) == "later"
+
+    def test_it_can_be_cancelled(self) -> None:
+        pid = process.spawn(idle)
+        timer = process.exit_after(pid, "abc", 60_000)
+        assert process.read_timer(timer) in range(50_000, 60_001)
+        assert process.cancel_timer(timer) is not None
+        assert process.is_alive(pid)
+        process.exit(pid, "kill")
+
+    def test_what_is_no_time_is_refused(self) -> None:
+        for wrong, error in ((0.5, BadType), (-1, BadArgument), (2**52, BadArgument)):
+            with pytest.raises(error, match="milliseconds must be"):
+                process.exit_after(process.self(), "abc", wrong)
 
 
 class TestArguments:

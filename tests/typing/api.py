@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, NoReturn, assert_type
 
 import supervision
 import thousand_island
@@ -93,6 +93,7 @@ def timers(pid: Pid) -> None:
     timer = process.send_after(pid, "tick", milliseconds=1_000)
     assert_type(process.read_timer(timer), int | None)
     assert_type(process.cancel_timer(timer), int | None)
+    process.cancel_timer(process.exit_after("a name", "kill", milliseconds=1_000))
 
 
 class Counter(Actor):
@@ -149,6 +150,11 @@ def actors() -> None:
     assert_type(answers[pid], Any)
     assert_type(failed, list[Pid])
     supervision.abcast([pid], 1)
+
+
+def becoming_an_actor() -> NoReturn:
+    process.register("become", process.self())
+    Counter.enter_loop(1, name="become", timeout=Timeout(500, "tick"))
 
 
 def requests(pid: Pid) -> None:
