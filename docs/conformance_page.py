@@ -1,7 +1,7 @@
 """Makes docs/conformance.md from the tests and their marks: ``python -m docs.conformance_page``.
 
 Which rows there are, and why one has no test, is said in ``conformance_rows.txt``; which test proves which row is said
-by the test, with ``@pytest.mark.row("EX-01")``.
+by the test, with ``@pytest.mark.row("EX-01")``. ``uncovered_lines`` has the last section.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from docs import uncovered_lines
 
 __all__ = ["PAGE", "Area", "Proof", "areas", "page", "proofs"]
 
@@ -108,7 +110,7 @@ def page() -> str:
     bare = [row for area, row in rows if row not in tests and area.reason(row) is None]
     left = f"; {len(bare)} that apply have none yet" if bare else ""
     head = _HEAD.format(rows=len(rows), proved=sum(row in tests for _, row in rows), open=left)
-    return head + "".join(_table(area, tests) for area in areas())
+    return head + "".join(_table(area, tests) for area in areas()) + uncovered_lines.section()
 
 
 def _table(area: Area, tests: dict[str, list[Proof]]) -> str:

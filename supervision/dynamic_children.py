@@ -105,8 +105,8 @@ class DynamicChildren(SupervisorChildren):
             child.restarts += 1
 
     def _remove(self, child: Child) -> None:
-        if child.pid is not None:
-            self.by_pid.pop(child.pid, None)
+        assert child.pid is not None  # of one that is being restarted it is the former one
+        self.by_pid.pop(child.pid, None)
 
     def _find(self, pid: Any) -> Child:
         child = self.by_pid.get(pid) if isinstance(pid, Pid) else None

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from docs.conformance_page import PAGE, areas, page, proofs
+from docs.uncovered_lines import reasons
 
 SAMPLE = """
 import pytest
@@ -36,6 +38,15 @@ def test_every_row_is_listed_once_and_in_its_area() -> None:
     listed = [row for area in areas() for row in area.rows]
     assert len(listed) == len(ROWS)
     assert [row for row, area in ROWS.items() if not row.startswith(f"{area.prefix}-")] == []
+
+
+def test_every_function_whose_lines_are_not_reached_exists() -> None:
+    for function in (name for names in reasons().values() for name in names):
+        module, *path = function.split(".")
+        found = importlib.import_module(f"supervision.{module}")
+        for name in path:
+            found = getattr(found, name)
+        assert callable(found)
 
 
 def test_a_row_without_a_test_is_excused_and_no_other() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -315,6 +316,15 @@ class TestTimeout:
     def test_infinity_never_comes(self, actor: Pid) -> None:
         assert call(actor, lambda state: Reply("answer", state, float("inf"))) == "answer"
         assert call(actor, "next") == "next"
+
+    def test_a_later_one_is_not_early_though_a_timer_was_armed_for_an_earlier_one(self, actor: Pid) -> None:
+        began = time.monotonic()
+        cast(actor, lambda state: NoReply(state, 10))
+        cast(actor, lambda state: NoReply(state, 50))
+        assert heard() == ("info", TIMEOUT)
+        assert time.monotonic() - began >= 0.05
+        assert call(actor, "once") == "once"
+        assert nothing_more()
 
 
 class TestIsolation:

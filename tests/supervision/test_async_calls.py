@@ -28,6 +28,7 @@ from supervision import (
     reply,
     stop,
 )
+from supervision.async_calls import AsyncCall
 
 
 class Keeper(Actor):
@@ -147,3 +148,19 @@ class TestAcall:
         pid = Selfish.start()
         assert call(pid, "try") == "survived"
         stop(pid)
+
+    async def _outcome_after_cancelling(self) -> Any:
+        question = AsyncCall("question")
+        assert question.fire((True, "answer"))
+        question.future.cancel()
+        await asyncio.sleep(0)  # the loop is told of the answer here
+        return question.future.cancelled()
+
+    def test_an_answer_on_its_way_to_a_future_that_was_cancelled_is_dropped(self) -> None:
+        assert asyncio.run(self._outcome_after_cancelling())
+
+    def test_a_dead_process_is_nobody(self) -> None:
+        pid = Keeper.start()
+        process.exit(pid, "kill")
+        with pytest.raises(NoProcess):
+            asyncio.run(acall(pid, "question"))

@@ -294,3 +294,16 @@ class TestVia:
         with pytest.raises(StartError):
             Named.start("stop", name=via)
         assert via.whereis_name() is None
+
+    def test_a_via_that_ends_what_is_registered_has_it_back(self) -> None:
+        class Deadly(Directory):
+            def register_name(self, pid: Pid) -> Any:
+                answer = super().register_name(pid)
+                process.exit(pid, "kill")
+                return answer
+
+        via = Deadly("deadly", {})
+        with pytest.raises(StartError) as caught:
+            Named.start(name=via)
+        assert caught.value.reason == "killed"
+        assert via.whereis_name() is None

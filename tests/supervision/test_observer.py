@@ -73,6 +73,10 @@ class TestStatistics:
         with pytest.raises(BadType, match="enabled must be True or False"):
             sys.statistics(actor, enabled)
 
+    def test_a_traced_actor_without_statistics_has_no_counts(self, actor: Pid) -> None:
+        sys.trace(actor, True)
+        assert sys.statistics(actor, "get") is None
+
 
 class TestTrace:
     def test_what_arrives_and_what_is_answered_is_logged(self, actor: Pid, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -140,6 +141,14 @@ class TestPids:
                 function("name")
         with pytest.raises(BadType, match="expected a Pid"):
             process.exit(7, "kill")  # type: ignore[arg-type]
+
+    def test_one_cannot_be_pickled(self) -> None:
+        with pytest.raises(TypeError, match="meaningful only in the operating-system process that made it"):
+            pickle.dumps(process.self())
+
+    def test_the_record_behind_one_shows_it(self) -> None:
+        pid = process.self()
+        assert repr(pid._process) == f"<Process {pid!r} foreign>"
 
 
 class TestInfo:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from supervision import CallError, NoProcess, Pid, Registry, process, stop
+from supervision.registry_process import table_of
+from supervision.threads import current
 from tests.supervision.doers import DEADLINE, Doer, do, end
 from tests.supervision.supervised import until
 
@@ -170,3 +172,10 @@ def test_nobody_else_is_inside() -> None:
         assert done.acquire(timeout=DEADLINE / 1000)
     assert set(most) == {1}
     assert len(most) == 400
+
+
+def test_a_lock_of_a_registry_that_ends_before_its_turn_is_refused(registry: Pid) -> None:
+    table = table_of(LOCKS)
+    stop(registry)
+    with pytest.raises(NoProcess):
+        table.locks.take("key", process.self()._process, current.record)

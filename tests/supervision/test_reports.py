@@ -117,6 +117,7 @@ class TestContent:
         crash = crash_of(record)
         assert (crash.pid, crash.initial_call, crash.ancestors) == (pid, "boom", (process.self(),))
         assert crash.message is crash.state is NOTHING
+        assert "message=nothing, state=nothing" in repr(crash)
         assert "initial call: 'boom'" in record.getMessage()
         assert "state" not in record.getMessage()
 

@@ -96,6 +96,13 @@ class TestSendRequest:
         with pytest.raises(BadType, match="the destination must be a Pid"):
             send_request(dest, "question")
 
+    def test_both_ends_show_who_asks(self, server: Pid) -> None:
+        request_id = send_request(server, lambda caller, state: Reply(repr(caller), state))
+        shown = f"<request of {process.self()!r}>"
+        assert repr(request_id) == shown
+        assert wait_response(request_id) == ("reply", shown)
+        assert call(server, lambda caller, state: Reply(repr(caller), state)) == f"<caller {process.self()!r}>"
+
 
 class TestErrors:
     @pytest.mark.row("GS-62")

@@ -37,6 +37,7 @@ from supervision import (
     stop,
     sys,
 )
+from supervision.server import SLICE_MESSAGES
 from tests.supervision.supervised import pid_of, until, worker
 
 DEADLINE = 5_000
@@ -185,6 +186,20 @@ class TestAll:
     def test_the_package_shows_it(self) -> None:
         assert supervision.sys is sys
         assert supervision.sys.get_state is sys.get_state
+
+    def test_more_questions_than_fit_into_a_slice_are_all_answered(self, actor: Pid) -> None:
+        entered, leave = threading.Event(), threading.Event()
+
+        def block() -> None:
+            entered.set()
+            assert leave.wait(5)
+
+        cast(actor, block)
+        assert entered.wait(5)
+        asking = [process.spawn_monitor(sys.get_state, actor) for _ in range(SLICE_MESSAGES + 10)]
+        until(lambda: actor._process.system and len(actor._process.system) == len(asking))
+        leave.set()
+        assert {process.receive(Down, timeout=DEADLINE).reason for _ in asking} == {"normal"}
 
 
 class TestState:

@@ -104,6 +104,12 @@ class TestYield:
         process.send(started(task), "stop")
         assert process.receive(timeout=DEADLINE) == TaskResult(task.ref, None)
 
+    def test_a_completed_task_is_asked_once(self) -> None:
+        task = Task.completed(1)
+        assert task.yield_(0) == ("ok", 1)
+        assert task.yield_(0) is None
+        assert task.yield_(1) is None
+
 
 class TestYieldMany:
     @pytest.mark.row("TK-18")

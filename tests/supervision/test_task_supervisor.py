@@ -95,6 +95,17 @@ class TestStart:
         spec = child_spec((TaskSupervisor, {"name": "tasks"}))
         assert (spec.id, spec.type, spec.shutdown) == ("tasks", "supervisor", INFINITY)
 
+    def test_a_class_of_ones_own_may_take_an_argument(self) -> None:
+        class Small(TaskSupervisor):
+            def init(self, size: int) -> Any:
+                return super().init(max_children=size)
+
+        sup = Small.start_link(1)
+        TaskSupervisor.start_child(sup, process.receive)
+        with pytest.raises(MaxChildren):
+            TaskSupervisor.start_child(sup, process.receive)
+        TaskSupervisor.stop(sup)
+
 
 class TestAsync:
     @pytest.mark.row("TS-02")
