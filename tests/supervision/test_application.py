@@ -18,6 +18,7 @@ from supervision import (
     NoReply,
     Ok,
     Supervisor,
+    application,
     child_spec,
     process,
 )
@@ -235,3 +236,9 @@ class TestInterruption:
         finally:
             signal.signal(signal.SIGUSR1, before)
         assert heard == [signal.SIGUSR1]
+
+
+def test_a_master_that_rings_when_the_program_has_gone_on_harms_nobody() -> None:
+    bell = application._Bell()
+    bell.close()
+    bell.ring()

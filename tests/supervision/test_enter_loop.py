@@ -187,3 +187,16 @@ class TestRefusal:
             raise process.ProcessExit("still a function")
 
         assert refusal_of(body) == "still a function"
+
+    def test_one_that_nobody_created_is_nobodys_order(self) -> None:
+        me, pids = process.self(), []
+
+        def body() -> None:
+            Scripted.enter_loop(me)
+
+        thread = threading.Thread(target=lambda: pids.append(process.spawn(body)))  # which has no pid of its own
+        thread.start()
+        thread.join()
+        assert call(pids[0], "question") == "question"
+        assert sys.get_status(pids[0]).parent is None
+        stop(pids[0])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supervision import BadType, Down, Exit, NoProcess, Pid, ReceiveTimeout, process, send
+from supervision import BadType, Down, Exit, NoProcess, Pid, ReceiveTimeout, mailbox, process, send
 
 DEADLINE = 5_000
 
@@ -175,3 +175,12 @@ class TestReceive:
         for thread in threads:
             thread.join()
         assert process.receive(timeout=DEADLINE) == 4_000
+
+
+def test_a_message_that_comes_with_the_timeout_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_late(receiver: Any, *args: Any) -> bool:
+        receiver.mailbox.append("just in time")
+        return False
+
+    monkeypatch.setattr(mailbox, "wait_for_mail", too_late)
+    assert process.receive(timeout=10) == "just in time"

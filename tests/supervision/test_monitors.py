@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from supervision import BadType, Down, Pid, Ref, process
+from supervision.signals import ProcessMonitor
 from tests.supervision.actors import DEADLINE, idle, nothing_more
 
 
@@ -153,6 +154,13 @@ class TestMonitor:
         leave.set()
         thread.join()
         assert process.receive(timeout=DEADLINE) == Down(ref, pids[0], "normal")
+
+    def test_a_watcher_that_has_just_died_gets_no_mail(self) -> None:
+        watcher = process.spawn(idle)
+        process.exit(watcher, "kill")
+        watching = ProcessMonitor(watcher._process, "shown")
+        assert watching.down(Ref(), process.self()._process, "abc") is None
+        assert not watcher._process.mailbox
 
 
 class TestDemonitor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -210,3 +211,31 @@ class TestBlockedPlaces:
         leave.set()
         for pid in pids:
             process.exit(pid, "kill")
+
+
+class TestRefusals:
+    def test_there_is_none_to_reclaim_while_all_are_held(self) -> None:
+        processors = Processors(lambda record: None)
+        processors.resize(0)
+        assert not processors.reclaim(ThreadRecord())
+        processors.resize(1)
+        record = ThreadRecord()
+        assert processors.reclaim(record)
+        assert not record.lost.locked()
+
+    def test_one_is_taken_only_from_a_worker_that_is_still_in_that_slice(self) -> None:
+        processors = Processors(lambda record: None)
+        record = ThreadRecord()
+        assert not processors.take_from(record, 0)
+        assert processors.reclaim(record)
+        assert not processors.take_from(record, 0)
+        record.in_slice, record.slice = True, 5
+        assert not processors.take_from(record, 4)
+        assert not record.lost.locked()
+
+    def test_a_build_without_the_gil_has_one_for_each_cpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SUPERVISION_PROCESSORS", raising=False)
+        monkeypatch.setattr(processors, "GIL_ENABLED", False)
+        assert 1 <= processors.default_processors() <= (os.cpu_count() or 1)
+        monkeypatch.setattr(processors, "GIL_ENABLED", True)
+        assert processors.default_processors() == 1

@@ -179,3 +179,10 @@ def test_a_lock_of_a_registry_that_ends_before_its_turn_is_refused(registry: Pid
     stop(registry)
     with pytest.raises(NoProcess):
         table.locks.take("key", process.self()._process, current.record)
+
+
+def test_the_dead_take_no_lock() -> None:
+    pid = process.spawn(process.receive)
+    process.exit(pid, "kill")
+    with pytest.raises(NoProcess):
+        table_of(LOCKS).locks.take("key", pid._process, current.record)

@@ -31,3 +31,8 @@ def test_the_stack_of_a_thread_ends_where_it_waits(read: Callable[[], Any]) -> N
     here = [call for call in found[thread.ident] if call.name == "wait_in_here"]
     assert [call.filename for call in here] == [__file__]
     assert threading.get_ident() in found
+
+
+def test_a_dump_without_threads_has_no_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "_dump", lambda: "")
+    assert list(stacks._dumped()) == []

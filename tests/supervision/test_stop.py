@@ -20,10 +20,12 @@ from supervision import (
     Reply,
     ServerExit,
     call,
+    calls,
     cast,
     process,
     stop,
 )
+from supervision.threads import current
 from tests.supervision.actors import DEADLINE, Echo
 from tests.supervision.supervised import until
 
@@ -156,3 +158,11 @@ class TestStop:
         with pytest.raises(ServerExit) as caught:
             stop(Stubborn.start())
         assert caught.value.reason == "other"
+
+    def test_what_is_posted_to_one_that_has_just_died_is_dropped(self, server: Pid) -> None:
+        target = server._process
+        process.exit(server, "kill")
+        calls.post_ahead(target, "question")
+        calls._queue_stop(target, calls.Call(current.record, None, "normal"))
+        assert not target.mailbox
+        assert not target.system

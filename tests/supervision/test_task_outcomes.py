@@ -16,6 +16,8 @@ from supervision import (
     TaskResult,
     process,
 )
+from supervision.task_monitor import TaskWait
+from supervision.threads import current
 from tests.supervision.tasks import (
     DEADLINE,
     assert_no_mail,
@@ -109,6 +111,11 @@ class TestYield:
         assert task.yield_(0) == ("ok", 1)
         assert task.yield_(0) is None
         assert task.yield_(1) is None
+
+    def test_there_is_nothing_to_wait_for_in_a_completed_task(self) -> None:
+        monitor = Task.completed(1)._monitor
+        assert not monitor.enlist(TaskWait(current.record, 1, impatient=False))
+        assert monitor.withdraw(for_good=True) is None
 
 
 class TestYieldMany:

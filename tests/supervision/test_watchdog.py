@@ -129,6 +129,20 @@ class TestSwitchInterval:
         finally:
             sys.setswitchinterval(before)
 
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
+    def test_one_that_is_shorter_already_stays(self) -> None:
+        usual = sys.getswitchinterval()
+        watchdog = Watchdog(Processors(lambda record: None))
+        sys.setswitchinterval(HOGGED_SWITCH_INTERVAL / 5)
+        try:
+            short = sys.getswitchinterval()
+            watchdog._lower_interval()
+            assert sys.getswitchinterval() == short
+            watchdog.restore_interval()
+            assert sys.getswitchinterval() == short
+        finally:
+            sys.setswitchinterval(usual)
+
 
 class TestProcessorOfABlockedWorker:
     def test_it_is_taken_and_given_to_another(self) -> None:
