@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from supervision import names
 from supervision.errors import CallError
 from supervision.foreign import this_process
+from supervision.messages import Exit
 from supervision.process_table import Pid, Process
 from supervision.results import Ok
 from supervision.server import Server
@@ -47,9 +48,13 @@ def enter_loop(actor_class: type[Actor], result: Ok, name: Any) -> NoReturn:
 
 
 def _linked_creator(process: Process) -> Pid | None:
-    """Who spawned the process and is linked to it: its exit is an order, as that of a starter is."""
+    """Who spawned the process and is, or was, linked to it: its exit is an order, as that of a starter is."""
     if not process.ancestors:
         return None
     creator = process.ancestors[0]
-    with process.lock:
-        return creator if process.links and creator._process in process.links else None
+    with process.lock:  # under which a death takes the link away and queues the Exit
+        linked = process.links is not None and creator._process in process.links
+        waiting = process.mailbox.copy()
+    if linked or any(type(message) is Exit and message.pid is creator for message in waiting):
+        return creator
+    return None

@@ -116,8 +116,9 @@ class TestEnterLoop:
         assert process.receive(Down, timeout=DEADLINE).ref is ref
         assert asking
 
-    def test_the_exit_of_a_linked_creator_is_an_order(self) -> None:
-        me = process.self()
+    @pytest.mark.parametrize("early", [False, True])
+    def test_the_exit_of_a_linked_creator_is_an_order(self, early: bool) -> None:
+        me, gate = process.self(), threading.Event()
 
         class Trapping(Scripted):
             def terminate(self, reason: Any, state: Any) -> None:
@@ -126,7 +127,8 @@ class TestEnterLoop:
         def body() -> None:
             process.trap_exit(True)
             send(me, ("entering", None))
-            Trapping.enter_loop(me)
+            assert gate.wait(5)
+            Trapping.enter_loop(me, continue_with="entered")
 
         def creator() -> None:
             process.spawn_link(body)
@@ -134,7 +136,12 @@ class TestEnterLoop:
 
         pid = process.spawn(creator)
         assert heard() == ("entering", None)
-        process.exit(pid, "abc")
+        if early:
+            process.exit(pid, "abc")
+        gate.set()
+        assert heard() == ("continue", "entered")
+        if not early:
+            process.exit(pid, "abc")
         assert heard() == ("terminate", "abc")
 
 
