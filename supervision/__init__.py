@@ -10,7 +10,7 @@ from supervision.actor import Actor
 from supervision.agent import Agent
 from supervision.application import run
 from supervision.async_calls import acall
-from supervision.calls import Caller, abcast, call, cast, multi_call, reply, stop
+from supervision.calls import Caller, call, cast, reply, stop
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.children import ChildCounts, ChildInfo
 from supervision.configuration import configure
@@ -42,6 +42,7 @@ from supervision.errors import (
 )
 from supervision.introspection import ActorInfo, Stats, Zombie, actors, stats, zombies
 from supervision.messages import BRUTAL_KILL, INFINITY, TIMEOUT, Down, Exit, TaskResult
+from supervision.multi_call import abcast, multi_call
 from supervision.partition_supervisor import PartitionSupervisor
 from supervision.process import Pid, Ref, send
 from supervision.registry import Registry

@@ -7,19 +7,19 @@ first, answer, end or timeout, ends the wait; all that comes later finds it ende
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from supervision import names
 from supervision.arguments import milliseconds
 from supervision.errors import BadType, CallError, CallTimeout, Killed, NoProcess, ServerExit
 from supervision.exits import describe
 from supervision.foreign import this_process
+from supervision.in_place import post_in_place, run_in_place
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
-from supervision.scheduler import deliver, notify, scheduler
+from supervision.scheduler import deliver, notify
 from supervision.signals import unwatch, watch
 from supervision.threads import ThreadRecord, current, library_call
 from supervision.waits import Wait, deadline_after, wait_for
@@ -30,25 +30,14 @@ __all__ = [
     "Cast",
     "StopRequest",
     "SystemCall",
-    "abcast",
     "ask",
     "call",
     "cast",
-    "multi_call",
     "outcome",
     "post_ahead",
     "reply",
-    "run_in_place",
     "stop",
 ]
-
-_Dest = TypeVar("_Dest")
-
-# How deep processes may run in place within each other. Each level takes about ten Python frames of the stack.
-DEEPEST: Final = 16
-
-# Messages before the request that a callee may have and still run in place; more would keep the caller's slice long.
-MOST_MAIL: Final = 16
 
 
 class Cast:
@@ -126,7 +115,7 @@ def call(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     if target is me:
         raise CallError(f"a process cannot call itself: {dest!r}")
     question = Call(current.record, me.pid, request)
-    value = ask(dest, target, question, timeout, _post_in_place if timeout == INFINITY else deliver)
+    value = ask(dest, target, question, timeout, post_in_place if timeout == INFINITY else deliver)
     if value is None:
         raise CallTimeout(f"{dest!r} did not answer {describe(request)} within {timeout} milliseconds")
     return outcome(value, dest)
@@ -163,53 +152,6 @@ def outcome(value: tuple[bool, Any], dest: Any) -> Any:
         return answer
     error = ServerExit(answer, dest)
     raise error from (answer if isinstance(answer, BaseException) else None)
-
-
-def _post_in_place(target: Process, question: Any) -> None:
-    record = current.record
-    if not _take_over(target, record):
-        deliver(target, question)
-    elif target.mailbox or target.system or target.suspended:
-        target.mailbox.append(question)
-        _run(target, record, question)
-    else:  # the mailbox would only be a detour
-        _run(target, record, question, question)
-
-
-def run_in_place(target: Process, record: ThreadRecord, wait: Wait) -> bool:
-    """Run ``target`` on the caller's own thread up to the message that is waited for; False: it must be notified."""
-    taken = _take_over(target, record)
-    if taken:
-        _run(target, record, wait)
-    return taken
-
-
-def _take_over(target: Process, record: ThreadRecord) -> bool:
-    """Take ``running`` of a process that is to be run in place, if it may be; False: it must be notified.
-
-    Only a worker runs others in place, which has no deadline and will wait in any case: a foreign thread would let
-    Ctrl-C hit the callee.
-    """
-    if not record.worker or record.depth >= DEEPEST or len(target.mailbox) > MOST_MAIL:
-        return False
-    body = target.body
-    if body is None or not body.in_place or not target.running.acquire(False):
-        return False
-    if target.parked is not None:  # it waits on a thread of its own, and goes on there
-        target.running.release()
-        return False
-    return True
-
-
-def _run(target: Process, record: ThreadRecord, wait: Wait, message: Any = None) -> None:
-    """Run a process that ``_take_over`` has taken, with ``message`` instead of its mail if there is one."""
-    outer, record.errand = record.errand, wait
-    record.descend()
-    try:
-        scheduler.run_slice(target, record, message)
-    finally:
-        record.ascend()
-        record.errand = outer
 
 
 def cast(dest: Any, message: Any) -> None:
@@ -312,63 +254,3 @@ def _system_queue(target: Process) -> deque[Any]:
     if target.system is None:
         target.system = deque()
     return target.system
-
-
-def abcast(pids: Iterable[Any], message: Any) -> None:
-    """Casts ``message`` to each of ``pids``.
-
-    Counterpart: ``gen_server:abcast/2``.
-    """
-    for pid in pids:
-        cast(pid, message)
-
-
-@library_call
-def multi_call(pids: Iterable[_Dest], request: Any, timeout: float = INFINITY) -> tuple[dict[_Dest, Any], list[_Dest]]:
-    """Calls several actors at once.
-
-    Args:
-        pids: pids, names or vias; each is asked once, however often it is there.
-        request: what each gets.
-        timeout: milliseconds for all of them together, or INFINITY.
-
-    Returns:
-        The answers by destination, and the destinations that did not answer.
-
-    Counterpart: ``gen_server:multi_call/4``.
-    """
-    milliseconds("timeout", timeout)
-    me = this_process()
-    record = current.record
-    targets = {dest: names.find(dest) for dest in pids}
-    asked = {
-        dest: (target, _SharedCall(record, me.pid, request))
-        for dest, target in targets.items()
-        if target is not None and target is not me
-    }
-    deadline = deadline_after(timeout)
-    try:
-        for target, question in asked.values():
-            if watch(target, question, question):
-                deliver(target, question)
-            else:
-                question.fire((False, "noproc"))
-        for _, question in asked.values():
-            wait_for(question, record, me, deadline)
-    finally:
-        for target, question in asked.values():
-            question.fired.acquire(False)
-            unwatch(target, question)
-    answers = {dest: question.value[1] for dest, (_, question) in asked.items() if question.value and question.value[0]}
-    return answers, [dest for dest in targets if dest not in answers]
-
-
-class _SharedCall(Call):
-    """One of several questions of one thread: it has a parker of its own, since they are answered in any order."""
-
-    __slots__ = ()
-
-    def __init__(self, record: ThreadRecord, pid: Pid | None, request: Any) -> None:
-        super().__init__(record, pid, request)
-        self.parker = threading.Lock()
-        self.parker.acquire()

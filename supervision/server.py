@@ -15,7 +15,8 @@ from supervision.arguments import is_milliseconds
 from supervision.calls import Call, Cast, StopRequest, SystemCall
 from supervision.errors import BadReturn, Killed
 from supervision.messages import INFINITY, TIMEOUT, Exit
-from supervision.process_table import Pid, Process
+from supervision.orders import TIMEOUT_CHECK, Continuation, Start, TimeoutCheck
+from supervision.process_table import Process
 from supervision.reports import NOTHING, Crash
 from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop, Timeout
 from supervision.scheduler import deliver
@@ -24,54 +25,17 @@ from supervision.status import Status
 from supervision.threads import ThreadRecord
 from supervision.timed_messages import TimedMessage, cancel, deliver_at
 from supervision.trampoline import crash_of, run_exposed, survive
-from supervision.waits import Wait
 
 if TYPE_CHECKING:
     from supervision.actor import Actor
     from supervision.observer import Observer
 
-__all__ = ["SLICE_MESSAGES", "TIMEOUT_CHECK", "Server", "Start"]
+__all__ = ["SLICE_MESSAGES", "Server"]
 
 # Messages that one actor handles before others get their turn. At about 2 µs for the smallest callback a slice
 # of them is shorter than a look at the events costs others, and long enough to make the switch cheap.
 SLICE_MESSAGES: Final = 64
 _SLICE: Final = range(SLICE_MESSAGES)
-
-
-class _TimeoutCheck:
-    """Delivered when a timeout may have run out; the deadline is compared when it is taken."""
-
-    __slots__ = ()
-
-
-TIMEOUT_CHECK: Final = _TimeoutCheck()
-
-
-class _Continuation:
-    """Has ``handle_continue`` run, ahead of all mail, in a slice of its own."""
-
-    __slots__ = ("argument",)
-
-    def __init__(self, argument: Any) -> None:
-        self.argument = argument
-
-
-class Start(Wait):
-    """The first message of every actor: run ``init``. ``value`` is ``(True, None)`` or ``(False, reason)``."""
-
-    __slots__ = ("arg", "cause", "ignored", "pid", "trapping")
-
-    def __init__(self, record: ThreadRecord, pid: Pid, arg: Any, *, trapping: bool) -> None:
-        super().__init__(record)
-        self.pid = pid
-        self.arg = arg
-        self.trapping = trapping
-        self.ignored = False
-        self.cause: BaseException | None = None  # the exception behind a failure
-
-    def down(self, ref: Any, process: Process, reason: Any) -> None:
-        """End the wait because the actor has ended."""
-        self.fire((False, reason))
 
 
 class Server:
@@ -191,7 +155,7 @@ class Server:
 
     def _postpone(self, argument: Any) -> None:
         """Continue in a slice of its own: the starter or caller, on whose thread this one is, has what it waits for."""
-        self.process.mailbox.appendleft(_Continuation(argument))
+        self.process.mailbox.appendleft(Continuation(argument))
 
     def init(self, arg: Any, record: ThreadRecord) -> Any:
         """Run the user's ``init``."""
@@ -411,8 +375,8 @@ class Server:
 
 # Messages of the runtime itself. Unlike a user's they do not end the wait of a callback's timeout.
 _INTERNAL: Final[dict[type, Callable[..., None]]] = {
-    _TimeoutCheck: lambda server, message, record: server._check_timeout(message, record),  # some have their own
-    _Continuation: lambda server, message, record: server.perform(NOTHING, record, "handle_continue", message.argument),
+    TimeoutCheck: lambda server, message, record: server._check_timeout(message, record),  # some have their own
+    Continuation: lambda server, message, record: server.perform(NOTHING, record, "handle_continue", message.argument),
     StopRequest: Server._stop,
     SystemCall: Server._answer_system,
     Start: Server._start,

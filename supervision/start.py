@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from supervision import mailbox, names, signals
 from supervision.arguments import boolean, milliseconds, unknown_options
-from supervision.calls import run_in_place
 from supervision.dedicated import launch_dedicated
 from supervision.errors import AlreadyRegistered, AlreadyStarted, Ignored, StartError, StartTimeout
 from supervision.foreign import this_process
+from supervision.in_place import run_in_place
 from supervision.messages import INFINITY, Exit
+from supervision.orders import Start
 from supervision.process_table import Pid, Process, ancestry
 from supervision.scheduler import notify
-from supervision.server import Start
 from supervision.threads import ThreadRecord, current
 from supervision.waits import deadline_after, wait_for
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from supervision import reports, restart
-from supervision.calls import run_in_place
 from supervision.child_reports import report_exit
 from supervision.children import Child
+from supervision.in_place import run_in_place
 from supervision.messages import BRUTAL_KILL, Exit
 from supervision.process_table import Pid, Process
 from supervision.scheduler import notify

@@ -10,10 +10,11 @@ import time
 from typing import Any
 
 from supervision.messages import INFINITY
+from supervision.orders import TIMEOUT_CHECK
 from supervision.process_table import Process
 from supervision.rough_timers import Round
 from supervision.scheduler import deliver, scheduler
-from supervision.server import TIMEOUT_CHECK, Server
+from supervision.server import Server
 from supervision.threads import ThreadRecord
 from thousand_island.results import check_timeout
 from thousand_island.socket import Socket

@@ -1,0 +1,70 @@
+"""Running in place: a caller who waits without a deadline runs the callee itself, and saves two switches of threads.
+
+It takes the callee's ``running`` flag, as any worker does, and gives its slice its own thread. Each level has a parker
+of its own: an answer to the outer wait must not wake an inner one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from supervision.process_table import Process
+from supervision.scheduler import deliver, scheduler
+from supervision.threads import ThreadRecord, current
+from supervision.waits import Wait
+
+__all__ = ["post_in_place", "run_in_place"]
+
+# How deep processes may run in place within each other. Each level takes about ten Python frames of the stack.
+DEEPEST: Final = 16
+
+# Messages before the request that a callee may have and still run in place; more would keep the caller's slice long.
+MOST_MAIL: Final = 16
+
+
+def post_in_place(target: Process, question: Wait) -> None:
+    """Have ``question``, which is the wait too, handled on the caller's thread if that may be, else in turn."""
+    record = current.record
+    if not _take_over(target, record):
+        deliver(target, question)
+    elif target.mailbox or target.system or target.suspended:
+        target.mailbox.append(question)
+        _run(target, record, question)
+    else:  # the mailbox would only be a detour
+        _run(target, record, question, question)
+
+
+def run_in_place(target: Process, record: ThreadRecord, wait: Wait) -> bool:
+    """Run ``target`` on the caller's own thread up to the message that is waited for; False: it must be notified."""
+    taken = _take_over(target, record)
+    if taken:
+        _run(target, record, wait)
+    return taken
+
+
+def _take_over(target: Process, record: ThreadRecord) -> bool:
+    """Take ``running`` of a process that is to be run in place, if it may be; False: it must be notified.
+
+    Only a worker runs others in place, which has no deadline and will wait in any case: a foreign thread would let
+    Ctrl-C hit the callee.
+    """
+    if not record.worker or record.depth >= DEEPEST or len(target.mailbox) > MOST_MAIL:
+        return False
+    body = target.body
+    if body is None or not body.in_place or not target.running.acquire(False):
+        return False
+    if target.parked is not None:  # it waits on a thread of its own, and goes on there
+        target.running.release()
+        return False
+    return True
+
+
+def _run(target: Process, record: ThreadRecord, wait: Wait, message: Any = None) -> None:
+    """Run a process that ``_take_over`` has taken, with ``message`` instead of its mail if there is one."""
+    outer, record.errand = record.errand, wait
+    record.descend()
+    try:
+        scheduler.run_slice(target, record, message)
+    finally:
+        record.ascend()
+        record.errand = outer
