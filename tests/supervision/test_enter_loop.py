@@ -30,6 +30,7 @@ from supervision import (
     sys,
 )
 from tests.supervision.actors import DEADLINE, Echo, Scripted, heard, nothing_more
+from tests.supervision.supervised import until
 
 
 def spawn(work: Callable[[], Any] = lambda: None, **options: Any) -> Pid:
@@ -75,7 +76,7 @@ class TestEnterLoop:
         pids = [spawn() for _ in range(50)]
         for pid in pids:
             assert call(pid, "there") == "there"
-        assert all(pid._process.parked is None and pid._process.carrier is None for pid in pids)
+        until(lambda: all(pid._process.parked is None and pid._process.carrier is None for pid in pids))
         for pid in pids:
             stop(pid)
 

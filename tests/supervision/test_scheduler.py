@@ -146,6 +146,10 @@ class TestBlockingCallback:
         for _ in nappers:
             assert entered.acquire(timeout=PATIENCE)
         leave.set()
+        for (
+            napper
+        ) in nappers:  # a kill while they leave the event would leave its lock behind, for the others to wait at
+            supervision.sys.get_state(napper)
         end(echo, *nappers)
 
     def test_one_that_computes_does_not_hold_up_the_others(self) -> None:
