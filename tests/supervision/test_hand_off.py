@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import supervision
-from supervision import INFINITY, Actor, NoReply, Pid, Reply, calls, process
+from supervision import INFINITY, Actor, NoReply, Pid, Reply, calls, in_place, process
 from supervision.messages import Down
 from supervision.threads import current
 
@@ -44,7 +44,7 @@ class TestDirectHandOff:
 
         chain = [Link.start_link() for _ in range(100)]
         assert supervision.call(chain[0], chain[1:], 30_000) == 99
-        assert 1 < max(depths) <= calls.DEEPEST
+        assert 1 < max(depths) <= in_place.DEEPEST
         end(*chain)
 
     def test_messages_after_the_request_do_not_hold_the_caller_up(self) -> None:
@@ -84,7 +84,7 @@ class TestDirectHandOff:
 
         callee, caller = Callee.start_link(), Caller.start_link()
         assert supervision.call(caller, (callee, 0)) == 1
-        assert supervision.call(caller, (callee, calls.MOST_MAIL + 1)) == 0
+        assert supervision.call(caller, (callee, in_place.MOST_MAIL + 1)) == 0
         end(caller, callee)
 
     def test_a_spawned_function_is_never_run_in_place(self) -> None:
