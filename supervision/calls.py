@@ -131,9 +131,9 @@ def ask(
         Killed: the caller is.
     """
     record = current.record
-    if not watch(target, question, question):
-        raise NoProcess(dest)
     try:
+        if not watch(target, question, question):
+            raise NoProcess(dest)
         post(target, question)
         wait_for(question, record, this_process(), deadline_after(timeout))
     except BaseException:  # whatever interrupted it, no later answer may end this thread's next wait

@@ -5,7 +5,9 @@ Messages that do not match are set aside, in ``Process.skipped``, and put back i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any, Final
 
 from supervision.errors import BadType, Killed, ReceiveTimeout
@@ -18,6 +20,8 @@ __all__ = ["Match", "receive", "take_all", "wait_for_mail"]
 
 Match = type | tuple[type, ...] | Callable[[Any], object] | None
 """What a receive takes: instances of a type or of one of several, what a predicate accepts, or (None) anything."""
+
+_release: Final = methodcaller("release")
 
 _NONE: Final = object()
 
@@ -87,18 +91,40 @@ def _take_first(process: Process, accepts: Callable[[Any], object], skipped: lis
 
 
 class _Parked:
-    """What ``Process.parked`` shows: how to wake the thread that waits for mail, once."""
+    """What ``Process.parked`` shows: how to wake the thread that waits for mail, once.
 
-    __slots__ = ("parker", "released")
+    ``steps`` notes what the thread has done with ``running`` of its process: None that it was dropped, then True and
+    False for each attempt to take it again. Step and note are one call of C: Ctrl-C, which can hit the main thread
+    after any call, never comes between the two.
+    """
 
-    def __init__(self, parker: Any) -> None:
+    __slots__ = ("parker", "released", "running", "steps")
+
+    def __init__(self, parker: Any, running: threading.Lock) -> None:
         self.parker = parker
         self.released = False
+        self.running = running
+        self.steps: list[bool | None] = []
+
+    def drop(self) -> None:
+        """Drop ``running``: from here on the thread can be woken."""
+        self.steps.extend(map(_release, (self.running,)))
+
+    def take_back(self) -> bool:
+        """Take ``running`` again, without being woken; False: whoever holds it is about to wake the thread."""
+        self.steps.extend(map(self.running.acquire, (False,)))
+        return self.steps[-1] is True
 
     def release(self) -> None:
         """Wake it; called by whoever has taken ``running``, which from here on is the thread's."""
-        self.released = True  # first: an interrupted thread asks whether its parker will still be released
+        self.released = True  # first: an interrupted thread asks whether it has been woken
         self.parker.release()
+
+    def abandon(self) -> None:
+        """Have ``running`` after Ctrl-C, whatever that has hit. Who is about to wake the thread is waited for."""
+        kept = not self.steps or True in self.steps
+        if not (kept or self.released or self.take_back()):
+            self.parker.acquire()
 
 
 def wait_for_mail(
@@ -107,36 +133,32 @@ def wait_for_mail(
     """Wait until ``has_mail``, or until woken for another reason (True); False at the deadline.
 
     Ends by: ``notify`` after a message; ``bury`` after the death of the process; a stale entry of the run queue; the
-    deadline; KeyboardInterrupt in the main thread. In each case the thread holds ``running`` again and its parker is
-    locked.
+    deadline; Ctrl-C in the main thread. In each case the thread holds ``running`` again and its parker is locked.
     """
-    process.parked = parked = _Parked(record.parker)
-    process.running.release()
-    # As at the end of a slice: what came while ``running`` was held is found by this look.
-    if (has_mail(process) or process.dead) and process.running.acquire(False):
+    parked = _Parked(record.lend_parker(), process.running)
+    try:
+        process.parked = parked
+        parked.drop()
+        # As at the end of a slice: what came while ``running`` was held is found by this look.
+        looked = has_mail(process) or process.dead
+        woken = (looked and parked.take_back()) or _sleep(record, parked, deadline)
+    except BaseException:
+        parked.abandon()
+        raise
+    finally:
         process.parked = None
-        woken = True
-    else:
-        woken = _sleep(process, record, parked, deadline)
     if process.dead:
         raise Killed
     return woken
 
 
-def _sleep(process: Process, record: ThreadRecord, parked: _Parked, deadline: float | None) -> bool:
+def _sleep(record: ThreadRecord, parked: _Parked, deadline: float | None) -> bool:
     scheduler.hand_off(record)
-    try:
-        woken = park(parked.parker, deadline)
-        # Whoever holds ``running`` although the deadline has passed is about to release the parker.
-        if not woken and not process.running.acquire(False):
-            woken = parked.parker.acquire()
-    except BaseException:  # KeyboardInterrupt, in the main thread
-        if parked.released or not process.running.acquire(False):
-            record.renew_parker()
-        raise
-    finally:
-        process.parked = None
-    return woken
+    if park(parked.parker, deadline):
+        return True
+    if parked.take_back():
+        return False
+    return bool(parked.parker.acquire())  # by whoever holds ``running`` although the deadline has passed
 
 
 def _any_message(process: Process) -> bool:

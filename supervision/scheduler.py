@@ -106,19 +106,16 @@ class Scheduler:
         """Run actors until the processor is lost."""
         self.watchdog.notice()
         run_queue = self.run_queue
-        pop = run_queue.popleft
         looked = 0
         while True:
             if looked >= LOOK_EVERY or not run_queue:
                 looked = 0
                 if not self._find_work(record):
                     return
-            try:
-                process = pop()
-            except IndexError:  # another processor took it first
+            process = self.pop()
+            if process is None:
                 continue
             looked += 1
-            process.queued.release()
             if process.running.acquire(False):
                 parked = process.parked
                 if parked is not None:
@@ -131,6 +128,18 @@ class Scheduler:
                 if record.lost.locked():
                     return
             del process  # an idle worker keeps nothing alive
+
+    def pop(self) -> Process | None:
+        """Take the next process off the run queue; None: another processor was quicker."""
+        try:
+            process = self.run_queue.popleft()
+        except IndexError:
+            return None
+        try:
+            process.queued.release()
+        except RuntimeError:
+            pass  # it was there twice (see ``_enqueue_again``)
+        return process
 
     def run_slice(self, process: Process, record: ThreadRecord, message: Any = None) -> None:
         """Let ``process`` work for a slice, or on ``message`` alone; put it back on the queue if it has not finished.
@@ -287,8 +296,12 @@ def deliver(process: Process, message: Any) -> None:
         return
     if process.parked is not None and resume(process):
         return
-    if process.queued.acquire(False):
-        scheduler.enqueue(process)
+    try:
+        if process.queued.acquire(False):
+            scheduler.enqueue(process)
+    except BaseException:
+        _enqueue_again(process)
+        raise
 
 
 def notify(process: Process) -> None:
@@ -297,8 +310,22 @@ def notify(process: Process) -> None:
         return
     if process.parked is not None and resume(process):
         return
-    if process.queued.acquire(False):
-        scheduler.enqueue(process)
+    try:
+        if process.queued.acquire(False):
+            scheduler.enqueue(process)
+    except BaseException:
+        _enqueue_again(process)
+        raise
+
+
+def _enqueue_again(process: Process) -> None:
+    """Ctrl-C has hit the main thread while it took ``queued`` and saw to the rest; how far it came cannot be known.
+
+    A process that is on the queue twice is popped twice, which harms nobody. One that is not
+    there while its flag is taken would never run again.
+    """
+    scheduler.enqueue(process)
+    scheduler.poller.wake()  # its worker may have been taken from ``idle`` already
 
 
 def resume(process: Process) -> bool:

@@ -136,12 +136,8 @@ def _withdraw(bell: _Bell, waiting: deque[Any]) -> bool:
 
 
 def _run_one(record: ThreadRecord) -> None:
-    try:
-        process = scheduler.run_queue.popleft()
-    except IndexError:
-        return
-    process.queued.release()
-    if process.running.acquire(False):
+    process = scheduler.pop()
+    if process is not None and process.running.acquire(False):
         if process.parked is not None:
             process.parked.release()
         else:

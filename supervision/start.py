@@ -90,13 +90,13 @@ def start(
     order = Start(record, me.pid, arg, trapping=me.trap_exit)
     process.monitored_by = {order: order}
     process.mailbox.append(order)
-    process.publish()
-    if linked:
-        process.parent = me.pid
-        signals.link(me, process)
-    if meet is not None:
-        meet(me, process)
     try:
+        process.publish()
+        if linked:
+            process.parent = me.pid
+            signals.link(me, process)
+        if meet is not None:
+            meet(me, process)
         # Last: whoever finds the process by its name may send to it at once, and ``init`` must come first.
         _claim_name(process, options.name)
         if options.dedicated_thread:

@@ -104,6 +104,18 @@ class ThreadRecord:
         """End the wait of a worker that has nothing to do; called by whoever took it from the list of these."""
         self.parker.release()
 
+    def lend_parker(self) -> Any:
+        """The lock at which the next wait sleeps.
+
+        Ctrl-C may hit the main thread anywhere in the library, and nobody could tell afterwards whether the lock of the
+        wait that it was about has been released or will be. So each wait of a foreign thread has a lock of its own.
+        """
+        if self.worker:
+            return self.parker
+        parker = threading.Lock()
+        parker.acquire()
+        return parker
+
     def renew_parker(self) -> None:
         """Leave the parker to whoever may yet release it: after an interruption nobody can tell whether it has been."""
         parker = threading.Lock()

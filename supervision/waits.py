@@ -30,7 +30,7 @@ class Wait:
     __slots__ = ("fired", "parker", "value")
 
     def __init__(self, record: ThreadRecord) -> None:
-        self.parker: Any = record.parker  # the record's parker changes while it runs another process in place
+        self.parker: Any = record.lend_parker()  # the record's changes while it runs another process in place
         self.fired = threading.Lock()
         self.value: Any = None
 

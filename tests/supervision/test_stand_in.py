@@ -15,10 +15,11 @@ class TestStandIn:
     def test_only_a_worker_does_and_not_in_too_deep_a_nest(self) -> None:
         record = ThreadRecord()
         wait = Wait(record)
+        parker = wait.parker
         stand_in(wait, record, None)
         record.worker, record.depth = True, DEEPEST
         stand_in(wait, record, None)
-        assert wait.parker is record.parker
+        assert wait.parker is parker
 
     def test_without_time_or_with_its_wait_at_an_end_it_runs_nobody(self) -> None:
         record = ThreadRecord()
