@@ -63,7 +63,7 @@ class Load:
 
     def __init__(self, mode: str, port: int, count: int, seconds: float, warmup: float) -> None:
         """Takes the command line's arguments: seconds for both durations."""
-        self.idle, self.download, self.tls = mode == "idle", mode == "download", mode.startswith("tls-")
+        self.idle, self.download, self.tls = mode.endswith("idle"), mode == "download", mode.startswith("tls-")
         self.reconnect = self.download or "connect" in mode
         self.port, self.count, self.seconds, self.warmup = port, count, seconds, warmup
         self.epoll = select.epoll()
@@ -119,7 +119,7 @@ class Load:
                 self.connected(connection)
             elif connection.state == HANDSHAKING:
                 self.handshake(connection)
-            else:
+            elif not _silent(connection.socket):
                 self.failed(connection, "an idle connection became readable")
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
@@ -251,7 +251,7 @@ def _errors(tally: Tally) -> dict[str, object]:
 def _silent(client: socket.socket) -> bool:
     try:
         client.recv(1)
-    except BlockingIOError:
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:
         return False

@@ -69,13 +69,13 @@ class LoadGenerator:
         self.run("tls-connect" if tls else "connect", port, FORERUNNERS, FORERUN, 0)
 
     @contextmanager
-    def holding(self, port: int, connections: int) -> Iterator[None]:
+    def holding(self, port: int, connections: int, *, tls: bool = False) -> Iterator[None]:
         """Holds that many idle connections, each of which has had one echo.
 
         Raises:
             WrongResultError: one could not be opened, or was not open and silent to the end.
         """
-        command = self._command("idle", port, connections, 0, 0)
+        command = self._command("tls-idle" if tls else "idle", port, connections, 0, 0)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
             assert holder.stdin
             assert holder.stdout

@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 
 #: Packages whose versions matter for the figures.
-PACKAGES = ("thousand-island", "blinker", "pykka", "uvloop", "cryptography")
+PACKAGES = ("thousand-island", "blinker", "pykka", "uvloop", "gevent", "trio", "cryptography")
 
 
 def description() -> list[str]:

@@ -25,12 +25,13 @@ LOAD_HEADER = """\
 |---|---|"""
 
 
-def render(results: Sequence[RowResult], heading: Sequence[str]) -> str:
+def render(results: Sequence[RowResult], heading: Sequence[str], left_out: Sequence[str] = ()) -> str:
     """Gives the whole page.
 
     Args:
         results: all rows, in the order of the table.
         heading: lines about when, where and with what it was measured.
+        left_out: what only a full run measures, where this is none.
     """
     parts = [
         "# Benchmark results",
@@ -38,6 +39,7 @@ def render(results: Sequence[RowResult], heading: Sequence[str]) -> str:
         LEGEND,
         "\n".join([HEADER, *(line for result in results for line in _lines(result))]),
         _section("Missing figures", _problems(results)),
+        _section("Left out of this quick run", left_out),
         _section("Notes", _notes(results)),
         _load_shares(results),
     ]

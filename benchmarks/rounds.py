@@ -24,10 +24,12 @@ class Contender:
     Attributes:
         name: as the table shows it.
         work: does one slice and gives its figures by metric key; each slice starts processes of its own.
+        in_quick: whether it takes part in quick runs.
     """
 
     name: str
     work: Slice
+    in_quick: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Row:
         most_rounds: where a slice is slow and its figure hardly varies, fewer rounds than asked for are enough.
         note: what a reader has to know to read the figures.
         optional: ours may be absent, where it needs what few machines have.
+        in_quick: whether quick runs have it.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Row:
     most_rounds: int | None = None
     note: str = ""
     optional: bool = False
+    in_quick: bool = True
 
 
 @dataclass(slots=True)

@@ -15,10 +15,12 @@ ACTORS = 10_000
 RING_SIZE = 100
 RING_HOPS = 20_000
 
-#: Messages cast before the sum is asked for; calls made by an actor before it reports; actors started and stopped.
+#: Messages cast before the sum is asked for; calls made, and actors started and stopped, by an actor before it reports;
+#: processes spawned before the last one is waited for.
 CASTS = 20_000
 CALLS = 1_000
-SPAWNS = 20
+STARTS = 100
+SPAWNS = 1_000
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pykka
 
-from benchmarks.actors.measure import CALLS, CASTS, RING_HOPS, RING_SIZE, SPAWNS, bytes_each, expect, rate
+from benchmarks.actors.measure import CALLS, CASTS, RING_HOPS, RING_SIZE, STARTS, bytes_each, expect, rate
 
 #: Seconds: the timeout that `supervision` has by default for one call, and that for a batch of calls.
 CALL_TIMEOUT = 5.0
@@ -54,6 +54,17 @@ class Caller(pykka.ThreadingActor):
         return message
 
 
+class Starter(pykka.ThreadingActor):
+    """Starts and stops other actors when told to."""
+
+    use_daemon_thread = True
+
+    def on_receive(self, message: int) -> int:
+        """Starts and stops `message` actors, one after the other."""
+        _start_and_stop(message)
+        return message
+
+
 class Node(pykka.ThreadingActor):
     """One of the ring: passes on what is left of the hops."""
 
@@ -73,6 +84,11 @@ class Node(pykka.ThreadingActor):
             self.following.tell(message - 1)
         else:
             self.finished.set()
+
+
+def _start_and_stop(count: int) -> None:
+    for _ in range(count):
+        Counter.start().stop()
 
 
 def _cast(seconds: float) -> float:
@@ -108,12 +124,17 @@ def _call_between_infinity(seconds: float) -> float:
     return _call_between(seconds, None)
 
 
-def _spawn(seconds: float) -> float:
-    def batch() -> None:
-        for _ in range(SPAWNS):
-            Counter.start().stop()
+def _start_stop(seconds: float) -> float:
+    return rate(lambda: _start_and_stop(STARTS), STARTS, seconds)
 
-    return rate(batch, SPAWNS, seconds)
+
+def _start_stop_between(seconds: float) -> float:
+    starter = Starter.start()
+    return rate(lambda: expect(starter.ask(STARTS, timeout=PATIENCE), STARTS), STARTS, seconds)
+
+
+def _spawn(seconds: float) -> float:
+    return _start_stop(seconds)
 
 
 def _ring(seconds: float) -> float:
@@ -146,6 +167,8 @@ WORKS: dict[str, Callable[[float], float]] = {
     "call": _call,
     "call-between": _call_between,
     "call-between-infinity": _call_between_infinity,
+    "start-stop": _start_stop,
+    "start-stop-between": _start_stop_between,
     "spawn": _spawn,
     "ring": _ring,
     "memory": _memory,

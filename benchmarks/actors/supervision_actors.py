@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.actors.measure import CALLS, CASTS, RING_HOPS, RING_SIZE, SPAWNS, bytes_each, expect, rate
-from supervision import INFINITY, Actor, NoReply, Ok, Pid, Reply, call, cast, stop
+from benchmarks.actors.measure import CALLS, CASTS, RING_HOPS, RING_SIZE, SPAWNS, STARTS, bytes_each, expect, rate
+from supervision import INFINITY, Actor, NoReply, Ok, Pid, Reply, call, cast, process, stop
 
 #: Milliseconds for an answer to a batch of calls.
 PATIENCE = 60_000
@@ -44,6 +44,19 @@ class Caller(Actor):
         return Reply(request, state)
 
 
+class Starter(Actor):
+    """Starts and stops other actors when told to."""
+
+    def init(self, arg: None) -> Ok:
+        """Has nothing to keep."""
+        return Ok(arg)
+
+    def handle_call(self, request: int, caller: Any, state: None) -> Reply:
+        """Starts and stops `request` actors, one after the other."""
+        _start_and_stop(request)
+        return Reply(request, state)
+
+
 class Node(Actor):
     """One of the ring: passes on what is left of the hops."""
 
@@ -61,6 +74,11 @@ class Node(Actor):
         else:
             finished.set()
         return NoReply(state)
+
+
+def _start_and_stop(count: int) -> None:
+    for number in range(count):
+        stop(Counter.start(number))
 
 
 def _cast(seconds: float) -> float:
@@ -96,12 +114,30 @@ def _call_between_infinity(seconds: float) -> float:
     return _call_between(seconds, timeout=INFINITY)
 
 
+def _start_stop(seconds: float) -> float:
+    return rate(lambda: _start_and_stop(STARTS), STARTS, seconds)
+
+
+def _start_stop_between(seconds: float) -> float:
+    starter = Starter.start(None)
+    return rate(lambda: expect(call(starter, STARTS, timeout=PATIENCE), STARTS), STARTS, seconds)
+
+
 def _spawn(seconds: float) -> float:
     def batch() -> None:
+        returned: list[int] = []
+        finished = threading.Event()
         for number in range(SPAWNS):
-            stop(Counter.start(number))
+            process.spawn(_body, number, returned, finished)
+        expect(finished.wait(PATIENCE / 1_000), True)
 
     return rate(batch, SPAWNS, seconds)
+
+
+def _body(number: int, returned: list[int], finished: threading.Event) -> None:
+    returned.append(number)
+    if len(returned) == SPAWNS:
+        finished.set()
 
 
 def _ring(seconds: float) -> float:
@@ -134,6 +170,8 @@ WORKS: dict[str, Callable[[float], float]] = {
     "call": _call,
     "call-between": _call_between,
     "call-between-infinity": _call_between_infinity,
+    "start-stop": _start_stop,
+    "start-stop-between": _start_stop_between,
     "spawn": _spawn,
     "ring": _ring,
     "memory": _memory,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from benchmarks.failures import WrongResultError
 from benchmarks.files import LARGE_FILE_SIZE
 from benchmarks.rounds import Contender, Metric, Row, Slice
+from benchmarks.rows.servers import ECHO_SERVERS, OURS, PROTOCOL, STREAMS, THREADING, loaded
 from benchmarks.server_process import ServerProcess
 from benchmarks.settings import Settings
 
@@ -20,9 +20,6 @@ CONCURRENT_CLIENTS = 50
 TLS_CONNECTIONS = 50
 MEGABYTE = 1_000_000
 
-OURS, PROTOCOL, STREAMS, THREADING = "thousand_island", "asyncio.Protocol", "asyncio streams", "ThreadingTCPServer"
-UVLOOP = "asyncio.Protocol on uvloop"
-
 
 def rows() -> list[Row]:
     """All rows of this file."""
@@ -31,24 +28,16 @@ def rows() -> list[Row]:
 
 
 def _echo_row(connections: int) -> Row:
-    contenders = [
-        Contender(OURS, _load("thousand_island", "echo", connections)),
-        Contender(PROTOCOL, _load("asyncio-protocol", "echo", connections)),
-        Contender(STREAMS, _load("asyncio-streams", "echo", connections)),
-        Contender(THREADING, _load("threading-tcp", "echo", connections)),
-        *_uvloop(connections),
-    ]
     threading_target = {1: 1.0, 50: 1.5, 500: 4.0}[connections]
     targets = {PROTOCOL: 1.0, STREAMS: 1.5, THREADING: threading_target}
+    # The peers without a target show where this stands.
+    contenders = [
+        Contender(name, loaded(server, "echo", connections), in_quick=name == OURS or name in targets)
+        for name, server in ECHO_SERVERS.items()
+    ]
     title = f"echo 64 B, {connections} connection{'s' if connections > 1 else ''}"
     metrics = [Metric("rate", "requests/s", targets=targets), *_latencies(targets)]
     return Row(f"echo-{connections}", title, contenders, metrics)
-
-
-def _uvloop(connections: int) -> list[Contender]:
-    if importlib.util.find_spec("uvloop") is None:
-        return []
-    return [Contender(UVLOOP, _load("uvloop-protocol", "echo", connections))]
 
 
 def _latencies(targets: Mapping[str, float]) -> list[Metric]:
@@ -57,9 +46,8 @@ def _latencies(targets: Mapping[str, float]) -> list[Metric]:
 
 def _connect_row() -> Row:
     contenders = [
-        Contender(OURS, _load("thousand_island", "connect", CONCURRENT_CLIENTS)),
-        Contender(PROTOCOL, _load("asyncio-protocol", "connect", CONCURRENT_CLIENTS)),
-        Contender(THREADING, _load("threading-tcp", "connect", CONCURRENT_CLIENTS)),
+        Contender(name, loaded(ECHO_SERVERS[name], "connect", CONCURRENT_CLIENTS))
+        for name in (OURS, PROTOCOL, THREADING)
     ]
     metrics = [Metric("rate", "connections/s", targets={PROTOCOL: 1.0, THREADING: 4.0})]
     note = f"{CONCURRENT_CLIENTS} clients, each again and again: connect, one echo of 64 bytes, close."
@@ -79,10 +67,7 @@ def _tls_handshake_row() -> Row:
 
 
 def _tls_contenders(mode: str) -> list[Contender]:
-    return [
-        Contender(OURS, _load("thousand_island-tls", mode, TLS_CONNECTIONS)),
-        Contender(PROTOCOL, _load("asyncio-protocol-tls", mode, TLS_CONNECTIONS)),
-    ]
+    return [Contender(name, loaded(f"{ECHO_SERVERS[name]}-tls", mode, TLS_CONNECTIONS)) for name in (OURS, PROTOCOL)]
 
 
 def _sendfile_row() -> Row:
@@ -93,19 +78,6 @@ def _sendfile_row() -> Row:
     metrics = [Metric("throughput", "MB/s", targets={"bare os.sendfile loop": 0.95})]
     note = "One client at a time, from connect to the last byte; the client compares what it reads with the file."
     return Row("sendfile", "sendfile 256 MB", contenders, metrics, note=note)
-
-
-def _load(server: str, mode: str, connections: int) -> Slice:
-    def work(settings: Settings) -> Mapping[str, float]:
-        with ServerProcess(server, _certificate(server, settings)) as process:
-            settings.load.send_forerunners(process.port, tls=server.endswith("-tls"))
-            return settings.load.run(mode, process.port, connections, settings.seconds, settings.warmup)
-
-    return work
-
-
-def _certificate(server: str, settings: Settings) -> Sequence[str]:
-    return ["--certificate", str(settings.files.certificate())] if server.endswith("-tls") else []
 
 
 def _download(server: str) -> Slice:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 
 from benchmarks.failures import WrongResultError
 from benchmarks.rounds import Contender, Metric, Row, Slice
+from benchmarks.rows.servers import ECHO_SERVERS, OURS, PROTOCOL, certificate, over_tls
 from benchmarks.server_process import ServerProcess
 from benchmarks.settings import Settings
 
-CONNECTION_COUNTS = (5_000, 15_000)
+#: Connections, and whether quick runs have the row.
+CONNECTION_COUNTS = {5_000: True, 15_000: False}
+TLS_CONNECTIONS = 1_000
 
 #: Connections that are open while wake-ups are counted.
 QUIET_CONNECTIONS = 100
@@ -26,32 +29,38 @@ WATCHING = 3.0
 #: Memory and wake-ups hardly vary between rounds.
 MOST_ROUNDS = 3
 
+MEMORY_NOTE = "Growth of the server's resident memory after a full collection; every connection has had one echo."
+
 
 def rows() -> list[Row]:
     """All rows of this file."""
-    return [*(_memory_row(count) for count in CONNECTION_COUNTS), _wake_up_row()]
+    return [*(_tcp_row(count) for count in CONNECTION_COUNTS), _tls_row(), _wake_up_row()]
 
 
-def _memory_row(count: int) -> Row:
-    contenders = [
-        Contender("thousand_island", _memory("thousand_island", count)),
-        Contender("asyncio.Protocol", _memory("asyncio-protocol", count)),
-    ]
+def _tcp_row(count: int) -> Row:
+    contenders = [Contender(name, _memory(ECHO_SERVERS[name], count)) for name in (OURS, PROTOCOL)]
     metrics = [
         Metric("bytes", "bytes each", "lower", limit=MEMORY_LIMIT),
         Metric("threads", "threads", "lower", limit=THREAD_LIMIT),
     ]
-    note = "Growth of the server's resident memory after a full collection; every connection has had one echo."
-    return Row(f"idle-{count}", f"{count:,} idle connections", contenders, metrics, MOST_ROUNDS, note)
+    title, in_quick = f"{count:,} idle connections", CONNECTION_COUNTS[count]
+    return Row(f"idle-{count}", title, contenders, metrics, MOST_ROUNDS, MEMORY_NOTE, in_quick=in_quick)
+
+
+def _tls_row() -> Row:
+    contenders = [Contender(name, _memory(f"{ECHO_SERVERS[name]}-tls", TLS_CONNECTIONS)) for name in (OURS, PROTOCOL)]
+    metrics = [Metric("bytes", "bytes each", "lower"), Metric("threads", "threads", "lower", limit=THREAD_LIMIT)]
+    title, note = f"{TLS_CONNECTIONS:,} idle TLS connections", f"{MEMORY_NOTE} Most of it is OpenSSL's."
+    return Row("idle-tls", title, contenders, metrics, MOST_ROUNDS, note)
 
 
 def _memory(server: str, count: int) -> Slice:
     def work(settings: Settings) -> Mapping[str, float]:
-        with ServerProcess(server) as process:
-            settings.load.send_forerunners(process.port)
+        with ServerProcess(server, certificate(server, settings)) as process:
+            settings.load.send_forerunners(process.port, tls=over_tls(server))
             process.collect_garbage()
             before = process.resident_bytes()
-            with settings.load.holding(process.port, count):
+            with settings.load.holding(process.port, count, tls=over_tls(server)):
                 process.collect_garbage()
                 growth = process.resident_bytes() - before
                 return {"bytes": growth / count, "threads": process.threads()}
@@ -60,10 +69,7 @@ def _memory(server: str, count: int) -> Slice:
 
 
 def _wake_up_row() -> Row:
-    contenders = [
-        Contender("thousand_island", _wake_ups("thousand_island")),
-        Contender("asyncio.Protocol", _wake_ups("asyncio-protocol")),
-    ]
+    contenders = [Contender(name, _wake_ups(ECHO_SERVERS[name]), in_quick=name == OURS) for name in (OURS, PROTOCOL)]
     metrics = [Metric("wake_ups", "wake-ups/s", "lower", limit=0)]
     note = f"Voluntary context switches of all threads of the server in {WATCHING:.0f} s of silence."
     return Row("idle-wake-ups", f"{QUIET_CONNECTIONS} idle connections", contenders, metrics, MOST_ROUNDS, note)

@@ -19,6 +19,8 @@ SERVERS = {
     "asyncio-protocol-tls": "asyncio_servers:protocol_tls",
     "asyncio-streams": "asyncio_servers:streams",
     "uvloop-protocol": "asyncio_servers:uvloop_protocol",
+    "gevent": "gevent_server:stream_server",
+    "trio": "trio_server:streams",
     "threading-tcp": "threading_server:threading_tcp",
     "sendfile-loop": "sendfile_loop:sendfile_loop",
 }

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import Any
 
 import thousand_island
+from benchmarks.servers.disturbed_echo import DisturbedEcho
 from benchmarks.servers.options import Options, announce
 from thousand_island import Close, Continue, Handler, Socket
-
-#: Seconds for which a disturbing callback sleeps or computes.
-DISTURBANCE = 1.0
 
 #: Rounds of the loop that makes one request of the CPU-bound server cost a few tenths of a millisecond.
 BUSY_ROUNDS = 10_000
@@ -22,19 +19,6 @@ class Echo(Handler):
 
     def handle_data(self, data: bytes, socket: Socket, state: Any) -> Continue:
         """Echoes."""
-        socket.send(data)
-        return Continue(state)
-
-
-class DisturbedEcho(Handler):
-    """Echoes, but sleeps or computes for a second first when the data begins with that word."""
-
-    def handle_data(self, data: bytes, socket: Socket, state: Any) -> Continue:
-        """Echoes, at once or after the disturbance that was asked for."""
-        if data.startswith(b"sleep"):
-            time.sleep(DISTURBANCE)
-        elif data.startswith(b"compute"):
-            _compute()
         socket.send(data)
         return Continue(state)
 
@@ -58,12 +42,6 @@ class SendFile(Handler):
         """Sends the whole file and closes."""
         socket.sendfile(state, 0, 0)
         return Close(state)
-
-
-def _compute() -> None:
-    deadline = time.monotonic() + DISTURBANCE
-    while time.monotonic() < deadline:
-        pass
 
 
 def _serve(handler: type[Handler], **options: Any) -> None:
