@@ -37,13 +37,17 @@ def render(results: Sequence[RowResult], heading: Sequence[str], left_out: Seque
         "# Benchmark results",
         "\n".join(f"- {line}" for line in heading),
         LEGEND,
-        "\n".join([HEADER, *(line for result in results for line in _lines(result))]),
+        _table(results),
         _section("Missing figures", _problems(results)),
         _section("Left out of this quick run", left_out),
         _section("Notes", _notes(results)),
         _load_shares(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(results: Sequence[RowResult]) -> str:
+    return "\n".join([HEADER, *(line for result in results for line in _lines(result))]) if results else ""
 
 
 def missed(results: Sequence[RowResult]) -> list[str]:
@@ -68,16 +72,16 @@ def _summary(result: RowResult, contender: str, metric: Metric) -> Summary | Non
 def _limit_line(result: RowResult, metric: Metric, ours: Summary | None) -> str:
     assert metric.limit is not None
     sign = "≥" if metric.better == "higher" else "≤"
-    target = f"{sign} {_number(metric.limit)}"
+    target = f"{sign} {number(metric.limit)}"
     met = _met(within(ours.median, metric.limit, metric.better) if ours else None)
-    return _row(result.row.title, metric.unit, _median(ours), "", "", "", target, met, _spread(ours), "")
+    return table_row(result.row.title, metric.unit, _median(ours), "", "", "", target, met, _spread(ours), "")
 
 
 def _peer_line(result: RowResult, metric: Metric, ours: Summary | None, peer: str) -> str:
     theirs = _summary(result, peer, metric)
     factor = times_better(ours.median, theirs.median, metric.better) if ours and theirs else None
     target = metric.targets.get(peer)
-    return _row(
+    return table_row(
         result.row.title,
         metric.unit,
         _median(ours),
@@ -91,7 +95,8 @@ def _peer_line(result: RowResult, metric: Metric, ours: Summary | None, peer: st
     )
 
 
-def _row(*cells: str) -> str:
+def table_row(*cells: str) -> str:
+    """One line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -100,14 +105,15 @@ def _met(answer: bool | None) -> str:
 
 
 def _median(summary: Summary | None) -> str:
-    return _number(summary.median) if summary else "not available"
+    return number(summary.median) if summary else "not available"
 
 
 def _spread(summary: Summary | None) -> str:
-    return f"{_number(summary.lowest)} … {_number(summary.highest)}" if summary else ""
+    return f"{number(summary.lowest)} … {number(summary.highest)}" if summary else ""
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A figure as the tables show it: digits behind the point only where they tell something."""
     digits = 0 if value == int(value) or abs(value) >= 100 else 2
     return f"{value:,.{digits}f}"
 
@@ -133,4 +139,4 @@ def _load_share(result: RowResult) -> Iterator[str]:
     shares = {name: summarise(kept["load_cpu"]).median for name, kept in result.samples.items() if "load_cpu" in kept}
     if shares:
         cells = [f"{name} {share:.0%}{' (the limit?)' * (share >= BUSY_LOAD)}" for name, share in shares.items()]
-        yield _row(result.row.title, ", ".join(cells))
+        yield table_row(result.row.title, ", ".join(cells))

@@ -9,10 +9,10 @@ import sys
 
 
 def main() -> None:
-    """Reads contender, work and seconds from the command line."""
-    contender, work, seconds = sys.argv[1:]
+    """Reads contender, work and amount from the command line."""
+    contender, work, amount = sys.argv[1:]
     works = importlib.import_module(f"benchmarks.actors.{contender}_actors").WORKS
-    print(json.dumps({"value": works[work](float(seconds))}), flush=True)
+    print(json.dumps({"value": works[work](float(amount))}), flush=True)
     # The actors are still alive, ten thousand threads of them for a peer; joining those is no part of the figure.
     os._exit(0)
 

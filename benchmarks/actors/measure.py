@@ -48,6 +48,15 @@ def bytes_each(start_all: Callable[[int], object]) -> float:
     return grown / ACTORS
 
 
+def resident_with(start_all: Callable[[int], object], count: int) -> float:
+    """Resident bytes of this process, when `start_all(count)` has started that many and keeps them alive."""
+    alive = start_all(count)
+    gc.collect()
+    found = _resident_bytes()
+    del alive
+    return found
+
+
 def expect(found: object, wanted: object) -> None:
     """Raises `ValueError` unless an actor's answer is the right one."""
     if found != wanted:

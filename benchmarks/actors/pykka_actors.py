@@ -8,7 +8,17 @@ from typing import Any
 
 import pykka
 
-from benchmarks.actors.measure import CALLS, CASTS, RING_HOPS, RING_SIZE, STARTS, bytes_each, expect, rate
+from benchmarks.actors.measure import (
+    CALLS,
+    CASTS,
+    RING_HOPS,
+    RING_SIZE,
+    STARTS,
+    bytes_each,
+    expect,
+    rate,
+    resident_with,
+)
 
 #: Seconds: the timeout that `supervision` has by default for one call, and that for a batch of calls.
 CALL_TIMEOUT = 5.0
@@ -162,6 +172,10 @@ def _memory(_seconds: float) -> float:
     return bytes_each(_start_all)
 
 
+def _resident(count: float) -> float:
+    return resident_with(_start_all, int(count))
+
+
 WORKS: dict[str, Callable[[float], float]] = {
     "cast": _cast,
     "call": _call,
@@ -172,4 +186,5 @@ WORKS: dict[str, Callable[[float], float]] = {
     "spawn": _spawn,
     "ring": _ring,
     "memory": _memory,
+    "resident": _resident,
 }

@@ -6,7 +6,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.actors.measure import CALLS, CASTS, RING_HOPS, RING_SIZE, SPAWNS, STARTS, bytes_each, expect, rate
+from benchmarks.actors.measure import (
+    CALLS,
+    CASTS,
+    RING_HOPS,
+    RING_SIZE,
+    SPAWNS,
+    STARTS,
+    bytes_each,
+    expect,
+    rate,
+    resident_with,
+)
 from supervision import INFINITY, Actor, NoReply, Ok, Pid, Reply, call, cast, process, stop
 
 #: Milliseconds for an answer to a batch of calls.
@@ -165,6 +176,10 @@ def _memory(_seconds: float) -> float:
     return bytes_each(_start_all)
 
 
+def _resident(count: float) -> float:
+    return resident_with(_start_all, int(count))
+
+
 WORKS: dict[str, Callable[[float], float]] = {
     "cast": _cast,
     "call": _call,
@@ -175,4 +190,5 @@ WORKS: dict[str, Callable[[float], float]] = {
     "spawn": _spawn,
     "ring": _ring,
     "memory": _memory,
+    "resident": _resident,
 }

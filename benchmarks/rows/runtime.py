@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 
 from benchmarks.failures import UnavailableError, WrongResultError
 from benchmarks.rounds import Contender, Metric, Row, Slice
 from benchmarks.server_process import ROOT
-from benchmarks.settings import Settings
 
 OURS, PYKKA = "supervision", "pykka"
 
@@ -37,6 +35,8 @@ MEMORY_LIMIT = 2 * 1024
 #: Memory hardly varies, and ten thousand threads of the peer take their time.
 MEMORY_ROUNDS = 1
 
+MEGABYTE = 1_000_000
+
 #: Seconds after which a contender that has not come back is given up.
 PATIENCE = 120.0
 
@@ -56,18 +56,24 @@ def _row(work: str, title: str, metric: Metric, most_rounds: int | None = None) 
     return Row(f"actor-{work}", title, contenders, [metric], most_rounds, NOTES.get(work, ""))
 
 
-def _run(contender: str, work: str) -> Slice:
-    def slice_of_work(settings: Settings) -> Mapping[str, float]:
-        command = [sys.executable, "-m", "benchmarks.actors", contender, work, str(settings.seconds)]
-        try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
-        except subprocess.TimeoutExpired as error:
-            raise WrongResultError(f"{work} did not come to an end") from error
-        if done.returncode:
-            _raise_for(done.stderr)
-        return dict(json.loads(done.stdout))
+def resident(contender: str, count: int) -> Slice:
+    """A slice that gives the resident megabytes of a process with that many live actors."""
+    return lambda _settings: {"resident": _done(contender, "resident", count)["value"] / MEGABYTE}
 
-    return slice_of_work
+
+def _run(contender: str, work: str) -> Slice:
+    return lambda settings: _done(contender, work, settings.seconds)
+
+
+def _done(contender: str, work: str, amount: float) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.actors", contender, work, str(amount)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+    except subprocess.TimeoutExpired as error:
+        raise WrongResultError(f"{work} did not come to an end") from error
+    if done.returncode:
+        _raise_for(done.stderr)
+    return dict(json.loads(done.stdout))
 
 
 def _raise_for(errors: str) -> None:
