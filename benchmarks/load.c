@@ -4,7 +4,8 @@
  *
  *     load MODE PORT CONNECTIONS SECONDS WARMUP
  *
- * echo, tls-echo        every connection sends 64 bytes, waits for them to come back, and sends again
+ * echo, tls-echo        every connection sends 64 bytes, waits for them to come back, and, when all have had their first
+ *                       answer, sends again and again
  * connect, tls-connect  every connection is opened, does one echo, is closed and is opened anew
  * idle, tls-idle        opens the connections, one echo each, prints {"ready": n}, holds them until stdin ends
  * download              asks once, reads until the server closes, compares with the pattern of files.py, and again
@@ -39,7 +40,7 @@ enum { PAYLOAD = 64, EVENTS = 512, OPENING_AT_ONCE = 256, CHUNK = 1 << 20 };
 /* Nanoseconds that requests still under way when time is up may take before they count as lost. */
 static const uint64_t GRACE = 5000000000ull;
 
-enum state { CLOSED, CONNECTING, HANDSHAKING, WAITING, IDLE };
+enum state { CLOSED, CONNECTING, HANDSHAKING, WAITING, HELD_BACK, IDLE };
 
 struct connection {
     int fd, got;
@@ -104,7 +105,7 @@ static void failed(struct connection *c, const char *what)
         run.end = now();
     if (!run.errors++)
         snprintf(run.first_error, sizeof run.first_error, "%s (%s)", what, errno ? strerror(errno) : "no error number");
-    if (c->state != IDLE)
+    if (c->state != IDLE && c->state != HELD_BACK)
         run.busy--;
     hang_up(c);
 }
@@ -192,13 +193,18 @@ static void record(uint64_t nanoseconds)
     run.latencies[run.samples++] = nanoseconds > UINT32_MAX ? UINT32_MAX : (uint32_t)nanoseconds;
 }
 
-/* Everybody has been answered once: warm up, then count. */
+/* Once everybody has been answered: warm up, then count. */
 static void first_answer(uint64_t time)
 {
-    if (++run.answered == run.count && !run.idle) {
-        run.begin = time + (uint64_t)(run.warmup * 1e9);
-        run.end = run.begin + (uint64_t)(run.seconds * 1e9);
-    }
+    if (++run.answered < run.count || run.idle)
+        return;
+    run.begin = time + (uint64_t)(run.warmup * 1e9);
+    run.end = run.begin + (uint64_t)(run.seconds * 1e9);
+    for (int i = 0; i < run.count; i++)
+        if (run.connections[i].state == HELD_BACK) {
+            run.busy++;
+            send_request(&run.connections[i]);
+        }
 }
 
 static void open_next(void)
@@ -227,8 +233,13 @@ static void completed(struct connection *c)
         hang_up(c);
         run.busy--;
         open_connection(c);
-    } else
+    } else if (run.begin)
         send_request(c);
+    else {
+        /* Some servers accept one connection per turn of their loop: the open ones must not make its turns long. */
+        run.busy--;
+        c->state = HELD_BACK;
+    }
     if (first) {
         first_answer(time);
         open_next();
@@ -330,7 +341,7 @@ static int silent(const struct connection *c)
 static void check_silence(struct connection *c)
 {
     if (!silent(c))
-        failed(c, "an idle connection became readable");
+        failed(c, "a connection became readable without having asked");
 }
 
 static void ready(struct connection *c)
@@ -339,6 +350,7 @@ static void ready(struct connection *c)
     case CONNECTING: connected(c); break;
     case HANDSHAKING: handshake(c); break;
     case WAITING: run.download ? read_download(c) : read_echo(c); break;
+    case HELD_BACK:
     case IDLE: check_silence(c); break;
     case CLOSED: break;
     }

@@ -28,7 +28,7 @@ GRACE = 5.0
 #: The file that a download brings repeats the bytes 0..250; see `files.py`.
 PATTERN = bytes(range(251)) * (CHUNK // 251 + 2)
 
-CONNECTING, HANDSHAKING, WAITING, IDLE = range(4)
+CONNECTING, HANDSHAKING, WAITING, HELD_BACK, IDLE = range(5)
 
 #: Linux's option to choose the source port at connect, so that one port can serve several destinations.
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -120,7 +120,7 @@ class Load:
             elif connection.state == HANDSHAKING:
                 self.handshake(connection)
             elif not _silent(connection.socket):
-                self.failed(connection, "an idle connection became readable")
+                self.failed(connection, "a connection became readable without having asked")
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except OSError as error:
@@ -197,8 +197,11 @@ class Load:
         elif self.reconnect:
             self.hang_up(connection)
             self.open()
-        else:
+        elif self.begin:
             self.send_request(connection)
+        else:
+            self.busy -= 1
+            connection.state = HELD_BACK
 
     def first_answer(self, now: float) -> None:
         """Opens the next connection; when everybody has been answered once, warms up, then counts."""
@@ -206,7 +209,15 @@ class Load:
         if self.answered == self.count and not self.idle:
             self.begin = now + self.warmup
             self.end = self.begin + self.seconds
+            self.let_go()
         self.open_next()
+
+    def let_go(self) -> None:
+        """Lets all that were held back ask again and again."""
+        for connection in list(self.connections.values()):
+            if connection.state == HELD_BACK:
+                self.busy += 1
+                self.send_request(connection)
 
     def hang_up(self, connection: Connection) -> None:
         """Closes a connection that was working."""
@@ -220,7 +231,7 @@ class Load:
         self.tally.errors += 1
         self.stopping = True
         self.end = self.end or time.monotonic()
-        if connection.state == IDLE:
+        if connection.state in (IDLE, HELD_BACK):
             self.busy += 1
         self.hang_up(connection)
 
