@@ -19,7 +19,7 @@ install := $(python) -m pip --disable-pip-version-check install --quiet --prefer
 .DELETE_ON_ERROR:
 # Two targets must not install into one environment at a time.
 .NOTPARALLEL:
-.PHONY: help serve test check lint types format coverage bench bench-quick test-free-threaded chaos clean
+.PHONY: help serve test check lint types format coverage bench bench-quick soak cost test-free-threaded chaos clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,12 @@ bench: $(VENV)/.with-bench ## compare with the peers and write benchmarks/RESULT
 
 bench-quick: $(VENV)/.with-bench ## the same in under two minutes
 	$(python) -m benchmarks --quick
+
+soak: $(VENV)/.package ## a minute of churn (SOAK_SECONDS=…) that fails if memory, descriptors or threads grow
+	$(python) -m benchmarks.soak
+
+cost: $(VENV)/.package ## what one request, connection, cast and call cost in calls, locks, system calls and bytes
+	$(python) -m benchmarks.cost
 
 test-free-threaded: ## run the tests on a build without the GIL (PYTHON_FT=…)
 	@test -n "$(PYTHON_FT)" || \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
 from pathlib import Path
 
 from benchmarks.failures import UnavailableError
@@ -38,11 +39,11 @@ class Files:
         the number of handshakes.
 
         Raises:
-            UnavailableError: the `cryptography` package is not installed.
+            UnavailableError: neither the `cryptography` package nor the `openssl` command is there.
         """
         path = self._directory / "certificate.pem"
         if not path.exists():
-            path.write_bytes(_self_signed())
+            path.write_bytes(_self_signed_by_library() or _self_signed_by_command())
         return path
 
 
@@ -53,13 +54,13 @@ def _write_pattern(path: Path) -> None:
             left -= file.write(BLOCK[:left])
 
 
-def _self_signed() -> bytes:
+def _self_signed_by_library() -> bytes | None:
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import rsa
-    except ImportError as error:
-        raise UnavailableError(f"no certificate without the cryptography package ({error})") from error
+    except ImportError:  # it has no release for some builds
+        return None
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -70,3 +71,12 @@ def _self_signed() -> bytes:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return certificate.public_bytes(serialization.Encoding.PEM) + private
+
+
+def _self_signed_by_command() -> bytes:
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    try:
+        command = ["openssl", *request, "-keyout", "-", "-out", "-"]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UnavailableError(f"no certificate: no cryptography package, and openssl fails ({error})") from error

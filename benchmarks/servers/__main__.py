@@ -33,10 +33,14 @@ def main() -> None:
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--large-file", type=Path)
     arguments = parser.parse_args()
+    serve(arguments.name, Options(arguments.certificate, arguments.large_file))
+
+
+def serve(name: str, options: Options) -> None:
+    """Runs that server in this thread; prints its port first."""
     raise_descriptor_limit()
-    module, _, function = SERVERS[arguments.name].partition(":")
-    serve = getattr(importlib.import_module(f"benchmarks.servers.{module}"), function)
-    serve(Options(arguments.certificate, arguments.large_file))
+    module, _, function = SERVERS[name].partition(":")
+    getattr(importlib.import_module(f"benchmarks.servers.{module}"), function)(options)
 
 
 if __name__ == "__main__":
