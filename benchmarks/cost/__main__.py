@@ -112,6 +112,8 @@ def _asking(connections: int) -> Prepared:
             for _ in range(count // connections):
                 _ask(clients)
 
+        with _connecting(probe) as come_and_go:
+            come_and_go(FIRST)  # a server that has never closed a connection is no typical one; see load_generator.py
         with _clients(probe.port, connections) as clients:
             yield do
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
 import thousand_island
 from benchmarks.servers.disturbed_echo import DisturbedEcho
 from benchmarks.servers.options import Options, announce
+from supervision import watchdog
 from thousand_island import Close, Continue, Handler, Socket
 
 #: Rounds of the loop that makes one request of the CPU-bound server cost a few tenths of a millisecond.
 BUSY_ROUNDS = 10_000
+
+
+#: The environment variable with seconds instead of the watchdog's own switch interval.
+SWITCH_INTERVAL = "BENCHMARK_SWITCH_INTERVAL"
 
 
 class Echo(Handler):
@@ -58,7 +64,9 @@ def echo(_options: Options) -> None:
 
 
 def echo_disturbed(_options: Options) -> None:
-    """The echo server of the fairness rows."""
+    """The echo server of the fairness rows; the environment may set the switch interval beside a computing callback."""
+    if interval := os.environ.get(SWITCH_INTERVAL):
+        watchdog.HOGGED_SWITCH_INTERVAL = float(interval)  # type: ignore[misc]
     _serve(DisturbedEcho)
 
 
