@@ -24,12 +24,10 @@ class Contender:
     Attributes:
         name: as the table shows it.
         work: does one slice and gives its figures by metric key; each slice starts processes of its own.
-        in_quick: whether it takes part in quick runs.
     """
 
     name: str
     work: Slice
-    in_quick: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,7 @@ def rows() -> list[Row]:
 def _echo_row(connections: int) -> Row:
     threading_target = {1: 1.0, 50: 1.5, 500: 4.0}[connections]
     targets = {PROTOCOL: 1.0, STREAMS: 1.5, THREADING: threading_target}
-    # The peers without a target show where this stands.
-    contenders = [
-        Contender(name, loaded(server, "echo", connections), in_quick=name == OURS or name in targets)
-        for name, server in ECHO_SERVERS.items()
-    ]
+    contenders = [Contender(name, loaded(server, "echo", connections)) for name, server in ECHO_SERVERS.items()]
     title = f"echo 64 B, {connections} connection{'s' if connections > 1 else ''}"
     metrics = [Metric("rate", "requests/s", targets=targets), *_latencies(targets)]
     return Row(f"echo-{connections}", title, contenders, metrics)

@@ -69,7 +69,7 @@ def _memory(server: str, count: int) -> Slice:
 
 
 def _wake_up_row() -> Row:
-    contenders = [Contender(name, _wake_ups(ECHO_SERVERS[name]), in_quick=name == OURS) for name in (OURS, PROTOCOL)]
+    contenders = [Contender(name, _wake_ups(ECHO_SERVERS[name])) for name in (OURS, PROTOCOL)]
     metrics = [Metric("wake_ups", "wake-ups/s", "lower", limit=0)]
     note = f"Voluntary context switches of all threads of the server in {WATCHING:.0f} s of silence."
     return Row("idle-wake-ups", f"{QUIET_CONNECTIONS} idle connections", contenders, metrics, MOST_ROUNDS, note)

@@ -1,21 +1,30 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from benchmarks.quick import for_quick
-from benchmarks.rounds import Row
+from benchmarks.rounds import Metric
 from tests.benchmarks.results import a_row
 
-
-def with_full_run_only(row: Row, *names: str) -> Row:
-    return replace(row, contenders=[replace(each, in_quick=each.name not in names) for each in row.contenders])
+AGAINST_PEER = Metric("rate", "requests/s", targets={"peer": 1.5})
 
 
 class TestForQuick:
-    def test_a_row_for_quick_runs_stays_whole(self) -> None:
-        row = a_row("ours", "peer")
+    def test_a_peer_with_a_target_stays(self) -> None:
+        row = a_row("ours", "peer", metric=AGAINST_PEER)
 
         assert for_quick([row]) == ([row], [])
+
+    def test_peers_without_a_target_are_left_out_and_named_with_their_row(self) -> None:
+        row = a_row("ours", "slow", "peer", "rare", metric=AGAINST_PEER)
+
+        kept, left_out = for_quick([row])
+
+        assert [[each.name for each in row.contenders] for row in kept] == [["ours", "peer"]]
+        assert left_out == ["work: slow, rare"]
+
+    def test_ours_stays_without_any_peer(self) -> None:
+        (kept,), _ = for_quick([a_row("ours", "peer")])
+
+        assert [contender.name for contender in kept.contenders] == ["ours"]
 
     def test_a_row_for_full_runs_only_is_left_out_and_named(self) -> None:
         rows = [a_row("ours", name="first"), a_row("ours", name="second", in_quick=False)]
@@ -24,11 +33,3 @@ class TestForQuick:
 
         assert kept == rows[:1]
         assert left_out == ["second"]
-
-    def test_contenders_for_full_runs_only_are_left_out_and_named_with_their_row(self) -> None:
-        row = with_full_run_only(a_row("ours", "peer", "slow", "rare"), "slow", "rare")
-
-        kept, left_out = for_quick([row])
-
-        assert [[each.name for each in row.contenders] for row in kept] == [["ours", "peer"]]
-        assert left_out == ["work: slow, rare"]
