@@ -155,12 +155,16 @@ def main() -> None:
     """Prints the table, then what it is made of, then who holds the memory of an idle connection."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
     parser.add_argument("--details", action="store_true", help="print every function, lock and system call by name")
+    parser.add_argument("--only", default="", metavar="WORK", help="only work that is named so, such as connect")
     arguments = parser.parse_args()
-    costs = [_cost(work, server) for work, (_, servers) in WORKS.items() for server in servers]
+    chosen = [work for work in WORKS if work.startswith(arguments.only)]
+    if not chosen:
+        sys.exit(f"no work's name begins with {arguments.only!r}; there are: {', '.join(WORKS)}")
+    costs = [_cost(work, server) for work in chosen for server in WORKS[work][1]]
     print(EXPLANATION)
     print("\n".join([table_row(*HEADER), table_row("---", "---", *["--:"] * 6), *map(summary_line, costs)]))
-    for server in (OURS, PEER):
-        print(_idle_memory(server))
+    if not arguments.only:
+        print("\n".join(map(_idle_memory, (OURS, PEER))))
     if arguments.details:
         print("\n\n".join(map(details, costs)))
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import tracemalloc
 from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -67,35 +68,37 @@ class Locks(Events):
 
     def __init__(self) -> None:
         super().__init__()
-        real, happened = threading.Lock, self.happened
+        threading.Lock = counted_lock(threading.Lock, self.happened)  # type: ignore[assignment,misc]
 
-        class CountedLock:
-            """A lock that tells of each operation. Not fast, but no race: the lock within is the real one."""
 
-            def __init__(self) -> None:
-                self._lock = real()
+def counted_lock(real: Callable[[], Any], happened: Callable[[str], object]) -> Callable[[], Any]:
+    """A kind of lock that tells of each operation. The lock within is a real one, so that nothing else changes."""
 
-            def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-                happened(f"acquire in {where(sys._getframe(1))}")
-                return self._lock.acquire(blocking, timeout)
+    class CountedLock:
+        def __init__(self) -> None:
+            self._lock = real()
 
-            def release(self) -> None:
-                happened(f"release in {where(sys._getframe(1))}")
-                self._lock.release()
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            happened(f"acquire in {where(sys._getframe(1))}")
+            return bool(self._lock.acquire(blocking, timeout))
 
-            def locked(self) -> bool:
-                happened(f"locked in {where(sys._getframe(1))}")
-                return self._lock.locked()
+        def release(self) -> None:
+            happened(f"release in {where(sys._getframe(1))}")
+            self._lock.release()
 
-            def __enter__(self) -> bool:
-                happened(f"acquire in {where(sys._getframe(1))}")
-                return self._lock.acquire()
+        def locked(self) -> bool:
+            happened(f"locked in {where(sys._getframe(1))}")
+            return bool(self._lock.locked())
 
-            def __exit__(self, *_: object) -> None:
-                happened(f"release in {where(sys._getframe(1))}")
-                self._lock.release()
+        def __enter__(self) -> bool:
+            happened(f"acquire in {where(sys._getframe(1))}")
+            return bool(self._lock.acquire())
 
-        threading.Lock = CountedLock  # type: ignore[assignment,misc]
+        def __exit__(self, *_: object) -> None:
+            happened(f"release in {where(sys._getframe(1))}")
+            self._lock.release()
+
+    return CountedLock
 
 
 class Memory:

@@ -23,6 +23,8 @@ MEMORY_ROUNDS = 1
 
 MEGABYTE = 1_000_000
 
+RESIDENT = Metric("resident", "MB", "lower")
+
 
 def figures() -> list[Figure]:
     """All figures, in the order of the page."""
@@ -30,17 +32,7 @@ def figures() -> list[Figure]:
 
 
 def _requests() -> Figure:
-    metrics = [Metric("rate", "requests/s"), Metric("p99", "ms p99", "lower")]
-    points = {
-        count: Row(
-            f"curve-requests-{count}",
-            f"{count:,} connections",
-            _contenders(count, lambda server, count: loaded(server, "echo", count)),
-            metrics,
-            LOAD_ROUNDS,
-        )
-        for count in CONNECTIONS
-    }
+    points = {count: _requests_at(count) for count in CONNECTIONS}
     panels = [
         Panel("connections", "requests/s", "rate", points),
         Panel("connections", "p99 (ms)", "p99", points),
@@ -49,28 +41,15 @@ def _requests() -> Figure:
     return Figure("curve-requests", "Requests and latency against connections", panels, note)
 
 
+def _requests_at(count: int) -> Row:
+    metrics = [Metric("rate", "requests/s"), Metric("p99", "ms p99", "lower")]
+    contenders = _contenders(count, lambda server, count: loaded(server, "echo", count))
+    return Row(f"curve-requests-{count}", f"{count:,} connections", contenders, metrics, LOAD_ROUNDS)
+
+
 def _memory() -> Figure:
-    metrics = [Metric("resident", "MB", "lower")]
-    idle = {
-        count: Row(
-            f"curve-memory-idle-{count}",
-            f"{count:,} idle connections",
-            _contenders(count, _resident),
-            metrics,
-            MEMORY_ROUNDS,
-        )
-        for count in CONNECTIONS
-    }
-    actors = {
-        count: Row(
-            f"curve-memory-actors-{count}",
-            f"{count:,} live actors",
-            _actor_contenders(count),
-            metrics,
-            MEMORY_ROUNDS,
-        )
-        for count in ACTORS
-    }
+    idle = {count: _idle_at(count) for count in CONNECTIONS}
+    actors = {count: _actors_at(count) for count in ACTORS}
     panels = [
         Panel("idle connections", "resident memory (MB)", "resident", idle),
         Panel("live actors", "resident memory (MB)", "resident", actors),
@@ -79,13 +58,19 @@ def _memory() -> Figure:
     return Figure("curve-memory", "Memory against idle connections and live actors", panels, note)
 
 
+def _idle_at(count: int) -> Row:
+    contenders = _contenders(count, _resident)
+    return Row(f"curve-idle-{count}", f"{count:,} idle connections", contenders, [RESIDENT], MEMORY_ROUNDS)
+
+
+def _actors_at(count: int) -> Row:
+    names = (runtime.OURS, runtime.PYKKA)
+    contenders = [Contender(name, runtime.resident(name, count)) for name in names if _bears(name, count)]
+    return Row(f"curve-actors-{count}", f"{count:,} live actors", contenders, [RESIDENT], MEMORY_ROUNDS)
+
+
 def _contenders(count: int, work: Callable[[str, int], Slice]) -> list[Contender]:
     return [Contender(name, work(server, count)) for name, server in ECHO_SERVERS.items() if _bears(name, count)]
-
-
-def _actor_contenders(count: int) -> list[Contender]:
-    names = (runtime.OURS, runtime.PYKKA)
-    return [Contender(name, runtime.resident(name, count)) for name in names if _bears(name, count)]
 
 
 def _bears(contender: str, count: int) -> bool:
