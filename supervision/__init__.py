@@ -5,7 +5,7 @@ Start with ``Actor`` and ``Supervisor``; functions about processes live in ``sup
 
 from __future__ import annotations
 
-from supervision import fork, interpreter_exit, process, sys  # noqa: F401 - the first two register what they do
+from supervision import fork, interpreter_exit, process, sys  # noqa: F401 - see below
 from supervision.actor import Actor
 from supervision.agent import Agent
 from supervision.application import run
@@ -56,6 +56,8 @@ from supervision.supervisor import Supervisor
 from supervision.task import Task
 from supervision.task_supervisor import TaskSupervisor
 
+# Not in it: ``fork`` and ``interpreter_exit``, which register what they do, and ``sys``, lest ``import *`` hide the
+# standard library's.
 __all__ = [
     "BRUTAL_KILL",
     "INFINITY",
@@ -132,7 +134,6 @@ __all__ = [
     "send_request",
     "stats",
     "stop",
-    "sys",
     "tree",
     "wait_response",
     "zombies",

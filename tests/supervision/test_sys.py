@@ -404,3 +404,10 @@ class TestSupervisors:
         process.exit(pid, "kill")
         sys.resume(sup)
         assert process.is_alive(pid_of(sup, 1))
+
+
+def test_everything_imported_with_a_star_leaves_the_standard_library_its_sys() -> None:
+    names: dict[str, Any] = {}
+    exec("import sys\nfrom supervision import *", names)
+    assert names["sys"].__name__ == "sys"
+    assert names["Actor"] is Actor
