@@ -87,7 +87,7 @@ class EndingConnection(IdleTime):
         end(self.process, ending.reason, crash)
 
     def _last_callback(self, ending: Ending, record: ThreadRecord) -> Ending:
-        """Run the callback of ``ending``; if that raises, its exception is the exit reason, as in ``terminate``."""
+        """Run the callback of ``ending``; what that raises is why the connection ends, as in ``terminate``."""
         assert ending.callback is not None
         args = (ending.error,) if ending.callback == "handle_error" else ()
         try:
@@ -95,8 +95,12 @@ class EndingConnection(IdleTime):
             if type(self.actor).terminate is not Actor.terminate:
                 run_exposed(self.process, record, self.actor.terminate, ending.reason, self.state)
         except BaseException as error:  # noqa: BLE001 - the connection is closed whatever the handler does
-            reason = exits.reason_of(error)
-            return dataclasses.replace(ending, reason=reason, error=reason, crash=exits.is_crash(reason))
+            if ending.socket_open and self.socket is not None and self.socket.raised(error):  # nobody to say goodbye to
+                reason, crash = reason_string(error), False
+            else:
+                reason = exits.reason_of(error)
+                crash = exits.is_crash(reason)
+            return dataclasses.replace(ending, reason=reason, error=reason, crash=crash)
         return ending
 
     def buried(self) -> None:

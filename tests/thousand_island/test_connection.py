@@ -269,7 +269,7 @@ class TestSilentTermination:
 
 
 class LastWords(Telling):
-    """Fails or sends in its last callback, as ``handler_options`` say: ``(callback, action, process)``."""
+    """Fails, sends, or sends too late in its last callback, as ``handler_options`` say: ``(callback, action, …)``."""
 
     def handle_connection(self, socket: Any, state: Any) -> Any:
         return Continue(state, 10) if state[0] == "handle_timeout" else Continue(state)
@@ -279,7 +279,9 @@ class LastWords(Telling):
 
     def _last(self, name: str, socket: Any, state: Any) -> None:
         assert name == state[0]
-        if state[1] == "send":
+        if state[1] == "send too late":
+            socket.shutdown("write")
+        if state[1].startswith("send"):
             socket.send(b"bye")
             return
         raise state[2]
@@ -335,6 +337,24 @@ class TestLastCallback:
                     stop(server.pid)
                 assert receive_exactly(client, 4) == b"bye"
             assert events.wait("connection.stop")[0]["send_oct"] == 3
+
+    @pytest.mark.row("TID-34")
+    @pytest.mark.parametrize("callback", ["handle_close", "handle_shutdown", "handle_timeout"])
+    def test_a_goodbye_that_cannot_be_sent_is_no_crash(self, callback: str, caplog: pytest.LogCaptureFixture) -> None:
+        options = (callback, "send too late")
+        with (
+            events_of(LastWords) as events,
+            serve(LastWords, handler_options=options) as server,
+            server.connect() as client,
+        ):
+            events.wait("connection.ready")
+            if callback == "handle_close":
+                client.sendall(b"now")
+            elif callback == "handle_shutdown":
+                stop(server.pid)
+            assert events.wait("connection.stop")[1]["error"] == "epipe"
+            assert is_closed(client)
+        assert not caplog.records
 
     @pytest.mark.row("TID-29")
     def test_nothing_can_be_sent_in_handle_error(self) -> None:
