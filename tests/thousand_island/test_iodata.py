@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervision.errors import BadType
 from thousand_island.transports.iodata import MOST_PIECES, Pieces
 
 IODATA = st.recursive(st.binary(max_size=20), lambda inner: st.lists(inner, max_size=5) | st.tuples(inner, inner))
@@ -32,7 +33,7 @@ class TestOf:
 
     @pytest.mark.parametrize("data", ["text", [b"x", "y"], 5, None, [5], object()], ids=str)
     def test_what_is_not_bytes_is_refused_with_a_text_that_shows_it(self, data: Any) -> None:
-        with pytest.raises(TypeError, match="bytes-like or nested iterables of it"):
+        with pytest.raises(BadType, match="bytes-like or nested iterables of it"):
             Pieces.of(data)
 
     @pytest.mark.parametrize("data", [b"", [], [b"", [()]]], ids=str)

@@ -114,6 +114,15 @@ class TestOptions:
         with pytest.raises(BadOption, match="mode cannot be changed"):
             strings.do(lambda s: s.setopts({"mode": "list"}))
 
+    def test_what_is_no_list_of_names_is_refused(self, strings: Strings) -> None:
+        for names in ("nodelay", 5):
+            with pytest.raises(BadOption, match=f"names must be a list of option names, got {names!r}"):
+                strings.do(lambda s, names=names: s.getopts(names))
+
+    def test_what_is_no_dict_is_refused(self, strings: Strings) -> None:
+        with pytest.raises(BadOption, match="options must be a dict of option names and values, got 5"):
+            strings.do(lambda s: s.setopts(5))
+
     def test_they_can_be_changed_for_one_connection(self, strings: Strings) -> None:
         with strings.server.connect():
             other = message()[1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from supervision.errors import BadType
+
 __all__ = ["Pieces"]
 
 # The system takes at most this many pieces in one call (IOV_MAX on Linux and macOS).
@@ -62,7 +64,7 @@ def _flatten(data: Any, pieces: list[memoryview]) -> None:
         view = memoryview(data)  # before anything else: an array is iterable too
     except TypeError:
         if isinstance(data, str) or not isinstance(data, Iterable):
-            raise TypeError(f"data must be bytes-like or nested iterables of it, got {data!r}") from None
+            raise BadType(f"data must be bytes-like or nested iterables of it, got {data!r}") from None
         for part in data:
             _flatten(part, pieces)
         return

@@ -44,8 +44,11 @@ def get(stream: Stream, names: Iterable[str]) -> dict[str, Any]:
 
     Raises:
         UnknownOption: there is no such option.
+        BadOption: ``names`` is no list of names.
         OSError: the system refuses.
     """
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise BadOption(f"names must be a list of option names, got {names!r}")
     return {name: _get(stream, name) for name in names}
 
 
@@ -65,9 +68,11 @@ def set(stream: Stream, options: Mapping[str, Any]) -> None:
 
     Raises:
         UnknownOption: there is no such option.
-        BadOption: a value is refused, or the option cannot be changed.
+        BadOption: a value is refused, the option cannot be changed, or ``options`` is no dict.
         OSError: the system refuses.
     """
+    if not isinstance(options, Mapping):
+        raise BadOption(f"options must be a dict of option names and values, got {options!r}")
     for name, value in options.items():
         _check(name, value)
     own = {name: value for name, value in options.items() if name in _OWN}
