@@ -46,6 +46,10 @@ class Socket(HandshakingSocket):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        name = getattr(self.transport_module, "__name__", type(self.transport_module).__name__)
+        return f"<Socket {name} of {self._owner.pid!r}{', closed' if self.closed else ''}>"
+
     @property
     def silent_terminate_on_error(self) -> bool:
         """Whether an Error result ends the connection without a crash report."""

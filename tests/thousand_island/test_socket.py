@@ -137,6 +137,9 @@ class TestSend:
         assert receive_exactly(strings.client, 6) == b"abcdef"
         assert strings.do(lambda s: s.getstat()) == SocketStats(0, 0, 6, 1)
 
+    def test_it_shows_its_transport_and_whose_it_is(self, strings: Strings) -> None:
+        assert strings.do(repr) == f"<Socket TCP of {strings.pid!r}>"
+
     @pytest.mark.parametrize("data", ["text", 5, None, [b"a", "b"], [[b"a"], [1]]], ids=repr)
     def test_anything_else_is_refused_before_a_byte_is_sent(self, strings: Strings, data: Any) -> None:
         with pytest.raises(TypeError, match="bytes-like"):
