@@ -27,6 +27,7 @@ from thousand_island.ready import Ready
 from thousand_island.results import Close, Continue, Error, Persistent, SwitchTransport, check_timeout
 from thousand_island.socket import Socket
 from thousand_island.telemetry import signal_of
+from thousand_island.transport import SocketInfo
 
 __all__ = ["Connection"]
 
@@ -97,17 +98,21 @@ class Connection(EndingConnection):
         except Exception as error:  # noqa: BLE001 - as in ``_readable``
             self.finish(endings.of_exception(error), record)
             return
-        self.process.label = ("thousand_island", "connection", (type(self.actor), peer))
+        self._label(peer)
         span = socket.telemetry_span
         if _READY.receivers and span is not None:
             span.event(_READY)
         self._shake_hands(Handshake(endings.handshake_failed, self._greet), record)
 
+    def _label(self, client: SocketInfo) -> None:
+        assert self.socket is not None
+        if self.socket.config.genserver_options.get("label") is None:
+            self.process.label = ("thousand_island", "connection", (type(self.actor), client))
+
     def _greet(self, record: ThreadRecord) -> None:
         assert self.socket is not None
         if self.socket.proxied:
-            client = self.socket.peername()  # until now it was the proxy
-            self.process.label = ("thousand_island", "connection", (type(self.actor), client))
+            self._label(self.socket.peername())  # until now it was the proxy
         self.perform(NOTHING, record, "handle_connection")
         if self.drain is not None and not self.process.dead:  # it was quicker than the socket
             self.perform(NOTHING, record, "handle_drain", self.drain.deadline)
@@ -243,7 +248,7 @@ class Connection(EndingConnection):
 
     def _apply_actor_result(self, name: str, result: Any, message: Any, record: ThreadRecord) -> Any:
         if hasattr(result, "state") and result.state is not UNSET:
-            _check_shape(result.state, self.socket)
+            self._check_shape(name, result.state)
         argument = super()._apply(name, result, message, record)
         socket = self.socket
         if self.process.dead or socket is None:
@@ -256,6 +261,12 @@ class Connection(EndingConnection):
             self.reader.await_data()  # the callback may have read a part
         return argument
 
+    def _check_shape(self, name: str, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) == 2 and (state[0] is self.socket or isinstance(state[0], Socket)):
+            return
+        returned = f"{type(self.actor).__name__}.{name} returned {state!r}"
+        raise TypeError(f"The callback's `state` doesn't match the expected `(socket, state)` form: {returned}")
+
     def _continue(self, name: str, result: Any, record: ThreadRecord) -> Any:
         if self._ended_by_handler(record):
             return UNSET
@@ -267,7 +278,7 @@ class Connection(EndingConnection):
         if timeout is None:
             timeout = socket.read_timeout
         else:
-            check_timeout(timeout)
+            check_timeout(type(self.actor), name, result)
             if type(timeout) is Persistent:
                 timeout = socket.read_timeout = timeout.milliseconds
         self._await(timeout)
@@ -334,8 +345,3 @@ class Connection(EndingConnection):
 
 
 _HANDLER_CALLBACKS: Final = frozenset({"handle_connection", "handle_data", "handle_drain"})
-
-
-def _check_shape(state: Any, socket: Socket | None) -> None:
-    if not (isinstance(state, tuple) and len(state) == 2 and (state[0] is socket or isinstance(state[0], Socket))):
-        raise TypeError(f"The callback's `state` doesn't match the expected `(socket, state)` form: {state!r}")

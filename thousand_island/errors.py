@@ -151,7 +151,7 @@ class NotAttached(ThousandIslandError, LookupError):
 
 
 class BadOption(ThousandIslandError, ValueError):
-    """An option, or a timeout in a result, has a value that is refused or contradicts another option."""
+    """An option, or a ``Persistent`` timeout, has a value that is refused or contradicts another option."""
 
 
 class UnknownOption(ThousandIslandError, TypeError):

@@ -60,7 +60,7 @@ class IdleTime(Server):
         if socket is None or not socket.config.messages_defer_timeout:
             super().set_timeout(name, result)
             return
-        check_timeout(result.timeout)
+        check_timeout(type(self.actor), name, result)
         self.be_idle(result.timeout)
 
     def _check_timeout(self, message: Any, record: ThreadRecord) -> None:

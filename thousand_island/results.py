@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
 from supervision import arguments
+from supervision.errors import BadReturn
 from supervision.results import UNSET, Unset
-from thousand_island.errors import BadOption
 from thousand_island.options import check_values
 
 __all__ = [
@@ -130,13 +130,14 @@ class SwitchTransport:
 HandlerResult: TypeAlias = Continue | Close | Error | SwitchTransport
 
 
-def check_timeout(timeout: Any) -> None:
+def check_timeout(handler: type, callback: str, result: Any) -> None:
     """Refuses what cannot be the ``timeout`` of a result. Whoever waits by it asks, since making a result is hot.
 
     Raises:
-        BadOption: it is neither milliseconds, nor ``INFINITY``, ``Persistent`` or None.
+        BadReturn: it is neither milliseconds, nor ``INFINITY``, ``Persistent`` or None.
     """
+    timeout = result.timeout
     if timeout is None or isinstance(timeout, Persistent) or arguments.is_milliseconds(timeout):
         return
-    expected = "a whole number of milliseconds, INFINITY, Persistent(milliseconds) or None"
-    raise BadOption(f"timeout must be {expected}, got {timeout!r}")
+    expected = "a timeout that is a whole number of milliseconds, INFINITY, Persistent(milliseconds) or None"
+    raise BadReturn(handler, callback, result, expected)

@@ -220,7 +220,9 @@ class TestState:
         ref = process.monitor(peer.pid)
         process.send(peer.pid, lambda state: NoReply(wrong(state)))
         assert is_closed(peer.client)
-        assert "doesn't match the expected" in str(message(lambda m: m[0] == "handle_error")[2])
+        text = str(message(lambda m: m[0] == "handle_error")[2])
+        assert "doesn't match the expected" in text
+        assert "Messenger.handle_info returned" in text
         reason_of(ref)
         peer.server.settle()
         assert "(socket, state)" in caplog.text
@@ -237,6 +239,15 @@ class TestState:
         assert "handle_info" in text
         assert "Messenger" in text
         assert "nothing of the kind" in text
+
+    @pytest.mark.parametrize("result", [NoReply, lambda state, timeout: Continue(state[1], timeout)])
+    def test_so_is_a_result_whose_timeout_is_none(self, peer: Peer, result: Any) -> None:
+        process.send(peer.pid, lambda state: result(state, timeout=0.5))
+        assert is_closed(peer.client)
+        text = str(message()[2])
+        assert "Messenger.handle_info returned" in text
+        assert "timeout=0.5" in text
+        assert "expected a timeout that is a whole number of milliseconds, INFINITY, Persistent" in text
 
     def test_data_callbacks_get_what_actor_callbacks_left(self) -> None:
         class Counting(Handler):

@@ -18,6 +18,11 @@ class TestLabels:
                     labels = [process.get_label(pid) for pid in server.connections()]
                     assert ("thousand_island", "connection", (Echo, client.getsockname())) in labels
 
+    def test_a_label_of_ones_own_is_kept(self) -> None:
+        with serve(Echo, genserver_options={"label": "shop"}) as server, server.connect() as client:
+            assert exchange(client, b"HELLO") == b"HELLO"
+            assert [process.get_label(pid) for pid in server.connections()] == ["shop"]
+
     @pytest.mark.row("TIP-02", "TIP-03", "TIP-04", "TIP-06")
     def test_the_tree_is_named_by_the_configured_port_and_the_handler(self) -> None:
         with serve(Echo, num_acceptors=3) as server:

@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
+from supervision import BadReturn
 from supervision.messages import INFINITY
+from thousand_island import Handler
 from thousand_island.errors import BadOption
 from thousand_island.results import (
     UNSET,
@@ -84,9 +86,9 @@ class TestPersistent:
 class TestCheckTimeout:
     @pytest.mark.parametrize("timeout", [None, 0, 50, INFINITY, Persistent(80)])
     def test_accepts_every_kind_of_timeout(self, timeout):
-        assert check_timeout(timeout) is None
+        assert check_timeout(Handler, "handle_data", Continue(1, timeout)) is None
 
     @pytest.mark.parametrize("value", NO_MILLISECONDS)
     def test_anything_else_is_refused(self, value):
-        with pytest.raises(BadOption, match="timeout must be a whole number of milliseconds, INFINITY, Persistent"):
-            check_timeout(value)
+        with pytest.raises(BadReturn, match="timeout that is a whole number of milliseconds, INFINITY, Persistent"):
+            check_timeout(Handler, "handle_data", Continue(1, value))
