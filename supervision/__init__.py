@@ -43,6 +43,8 @@ from supervision.errors import (
 from supervision.introspection import ActorInfo, Stats, Zombie, actors, stats, zombies
 from supervision.messages import BRUTAL_KILL, INFINITY, TIMEOUT, Down, Exit, TaskResult
 from supervision.multi_call import abcast, multi_call
+from supervision.os_child import OsCommand
+from supervision.os_process import OsProcess
 from supervision.partition_supervisor import PartitionSupervisor
 from supervision.process import Pid, Ref, send
 from supervision.registry import Registry
@@ -90,6 +92,8 @@ __all__ = [
     "NoReply",
     "NotFound",
     "Ok",
+    "OsCommand",
+    "OsProcess",
     "PartitionSupervisor",
     "Pid",
     "ProcessExit",

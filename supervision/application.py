@@ -10,13 +10,14 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from supervision import exits, names, process
 from supervision.actor import Actor
+from supervision.arguments import a_callable, boolean
 from supervision.calls import cast
-from supervision.errors import StartError
+from supervision.errors import BadArgument, StartError
 from supervision.messages import Exit
 from supervision.process_table import Pid, live_processes
 from supervision.results import NoReply, Ok, Stop
@@ -33,7 +34,14 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _ENDED: Final = 0
 
 
-def run(children: Any, *, name: Any = None, **flags: Any) -> int:
+def run(
+    children: Any,
+    *,
+    name: Any = None,
+    hurry: bool = True,
+    on_signal: Mapping[int, Callable[[], object]] | None = None,
+    **flags: Any,
+) -> int:
     """Runs the tree of ``children`` until SIGTERM or SIGINT, then shuts it down in the reverse order of its start.
 
     A second signal kills what is left of it. Where this is not called from the main thread, which alone gets signals,
@@ -42,6 +50,9 @@ def run(children: Any, *, name: Any = None, **flags: Any) -> int:
     Args:
         children: a list of anything that ``child_spec`` accepts.
         name: of the root supervisor: a string or a via.
+        hurry: whether a second signal kills; False for a program that somebody else kills when its time is over.
+        on_signal: what is called, without arguments and in this thread, when another signal comes: ``{SIGHUP: f}``. It
+            must neither raise nor wait: SIGTERM is not heard meanwhile.
         **flags: those of ``Supervisor.init``; the ``strategy`` is ``"one_for_one"`` if it is left out.
 
     Returns:
@@ -49,19 +60,29 @@ def run(children: Any, *, name: Any = None, **flags: Any) -> int:
         could not be started, or the root supervisor gave up. Why is logged, in one line.
 
     Raises:
-        BadType, BadArgument, BadChildSpec: a flag, the name or a child is wrong; nothing has been started.
+        BadType, BadArgument, BadChildSpec: a flag, the name, a child or a signal is wrong; nothing has been started.
 
     Counterpart: the start of a permanent application.
     """
     checked = SupervisorFlags.of("supervision.run", children, {"strategy": "one_for_one", **flags})
-    program = _Program(checked, None if name is None else names.check_name(name))
-    with contextlib.closing(program.bell), _signals_to(program.bell):
+    others = _checked_signals({} if on_signal is None else on_signal)
+    checked_name = None if name is None else names.check_name(name)
+    program = _Program(checked, checked_name, boolean("hurry", hurry), others)
+    with contextlib.closing(program.bell), _signals_to(program.bell, (*SIGNALS, *program.on_signal)):
         master = ApplicationMaster.start(program)
         try:
             return _wait(program, master)
         except BaseException:  # raised by somebody else's signal handler: nobody would ever end the tree
             _kill(master)
             raise
+
+
+def _checked_signals(on_signal: Mapping[int, Callable[[], object]]) -> dict[int, Callable[[], object]]:
+    for number, function in on_signal.items():
+        if number not in signal.valid_signals() or number in SIGNALS:
+            raise BadArgument(f"on_signal must have signals other than SIGTERM and SIGINT, got {number!r}")
+        a_callable(f"on_signal[{number!r}]", function)
+    return dict(on_signal)
 
 
 class _Bell:
@@ -97,9 +118,13 @@ class _Bell:
 class _Program:
     """What the thread in ``run``, the master and the root know of each other."""
 
-    def __init__(self, flags: SupervisorFlags, name: Any) -> None:
+    def __init__(
+        self, flags: SupervisorFlags, name: Any, hurry: bool, on_signal: dict[int, Callable[[], object]]
+    ) -> None:
         self.flags = flags
         self.name = name
+        self.hurry = hurry
+        self.on_signal = on_signal
         self.bell = _Bell()
         # Written by the master and the root before the bell rings, read after it.
         self.gave_up = False
@@ -158,14 +183,14 @@ class RootSupervisor(Supervisor):
 
 
 @contextlib.contextmanager
-def _signals_to(bell: _Bell) -> Iterator[None]:
+def _signals_to(bell: _Bell, numbers: Iterable[int]) -> Iterator[None]:
     """Have the signals ring the bell, if this is the thread that gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     wakeup = signal.set_wakeup_fd(bell.writer.fileno())
     # The bell has rung before a handler runs, so there is nothing left to do for it.
-    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:
         yield
     finally:
@@ -185,15 +210,22 @@ def _wait(program: _Program, master: Pid) -> int:
         for rung in program.bell.wait():
             if rung == _ENDED:
                 return _status(program)
+            if rung in program.on_signal:
+                program.on_signal[rung]()
             if rung not in SIGNALS:  # one that has a handler of its own
                 continue
             signals += 1
-            if signals > 1:
+            if signals == 1:
+                _shut_down(program, master)
+            elif program.hurry:
                 logger.warning("killing what is left of the tree")
                 _kill(master)
                 return 0
-            logger.info("shutting down; a second signal kills what is left")
-            cast(master, "shutdown")
+
+
+def _shut_down(program: _Program, master: Pid) -> None:
+    logger.info("shutting down; a second signal kills what is left" if program.hurry else "shutting down")
+    cast(master, "shutdown")
 
 
 def _status(program: _Program) -> int:

@@ -10,14 +10,28 @@ from collections.abc import Callable
 from typing import Any
 
 from supervision.poller import Source
+from supervision.process_table import Process
 from supervision.scheduler import deliver, scheduler
 from supervision.threads import current, library_call
 from supervision.waits import Wait, wait_for
 
-__all__ = ["Source", "closing", "forget", "post", "read_when_ready", "watch", "write_when_ready"]
+__all__ = ["MailedSource", "Source", "closing", "forget", "post", "read_when_ready", "watch", "write_when_ready"]
 
 Attempt = Callable[[], Any]
 """Tries an operation once; raises BlockingIOError if the descriptor is not ready for it."""
+
+
+class MailedSource(Source):
+    """A descriptor whose readiness comes to an actor's ``handle_info``, or to ``receive``, as a message like any other.
+
+    That of a plain Source may run its process straight from the event, past the mailbox: a connection's does.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, fd: int, process: Process) -> None:
+        super().__init__(fd, process)
+        self.armed = True
 
 
 def watch(source: Source) -> None:

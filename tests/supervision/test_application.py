@@ -87,6 +87,35 @@ class TestSignals:
         assert set(process.pids()) == before
         assert "killing what is left of the tree" in caplog.text
 
+    def test_a_patient_program_takes_a_second_signal_for_the_first(self) -> None:
+        journal: Journal = []
+
+        class Slow(Worker):
+            def terminate(self, reason: Any, script: Script) -> None:
+                os.kill(os.getpid(), signal.SIGTERM)
+                super().terminate(reason, script)
+
+        children = [*writers(journal, 1), worker(2, Script(2, journal), start=Slow.start_link)]
+        assert supervision.run([*children, signaller(signal.SIGTERM)], hurry=False) == 0
+        assert journal[2:] == [("down", 2, "shutdown"), ("down", 1, "shutdown")]
+
+    def test_other_signals_call_what_was_asked_for_and_end_nothing(self) -> None:
+        heard: list[str] = []
+
+        def hear() -> None:
+            heard.append(threading.current_thread().name)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        before = signal.getsignal(signal.SIGHUP)
+        assert supervision.run([signaller(signal.SIGHUP)], on_signal={signal.SIGHUP: hear}) == 0
+        assert heard == ["MainThread"]
+        assert signal.getsignal(signal.SIGHUP) is before
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, 0, "SIGHUP"])
+    def test_it_refuses_signals_that_it_cannot_give_away(self, number: Any) -> None:
+        with pytest.raises(BadArgument, match="on_signal"):
+            supervision.run([], on_signal={number: print})
+
     def test_a_signal_during_the_start_ends_the_tree_when_it_has_started(self) -> None:
         journal: Journal = []
 
