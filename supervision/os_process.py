@@ -32,7 +32,7 @@ class OsProcess(Actor):
 
     server_class: ClassVar[Any] = MaskedServer
 
-    def init(self, command: OsCommand) -> Any:
+    def init(self, command: Any) -> Any:
         """Start the process; the reason of a failure is the OSError."""
         process.trap_exit(True)
         if not isinstance(command, OsCommand):

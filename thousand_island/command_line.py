@@ -6,10 +6,6 @@ Imports the handler. Starts nothing; whatever is wrong ends the program with one
 from __future__ import annotations
 
 import argparse
-import difflib
-import functools
-import importlib
-import os
 import sys
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, get_args
@@ -17,7 +13,9 @@ from typing import Any, Final, NoReturn, get_args
 from supervision.messages import INFINITY
 from thousand_island import transports
 from thousand_island.events import LogLevel
+from thousand_island.handler_path import load_handler
 from thousand_island.server_config import ServerConfig
+from thousand_island.workers.config import Share, WorkersConfig
 
 __all__ = ["CommandLine", "refuse"]
 
@@ -44,22 +42,26 @@ class CommandLine:
     Attributes:
         server: the options of ``thousand_island.start_link``, checked.
         log_level: the level of the logger.
+        workers: those of ``thousand_island.workers.start_link``, checked; None: this process itself serves.
     """
 
     server: dict[str, Any]
     log_level: LogLevel
+    workers: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, arguments: list[str]) -> CommandLine:
         """Read the arguments, without the program's name. Ends the program if they are wrong, or ask for help."""
         given = vars(_parser().parse_args(arguments))
         log_level = given.pop("log_level")
-        server = {"handler_module": _handler(given.pop("handler")), **_server_options(given)}
+        handler = given.pop("handler")
+        own: dict[str, Any] = {name: given.pop(name) for name in ("workers", "share") if name in given}
         try:
+            server = {"handler_module": load_handler(handler), **_server_options(given)}
             ServerConfig.new(**server)
+            return cls(server, log_level, _workers(own, handler, log_level, server))
         except (TypeError, ValueError, OSError) as error:
             refuse(str(error))
-        return cls(server, log_level)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--keyfile", metavar="FILE", help="its private key (PEM)")
     proxy = "address, network or 'local', of a proxy that sends PROXY headers; may be repeated (nobody)"
     option("--proxy-protocol", action="append", metavar="PEER", help=proxy)
+    option("--workers", type=int, metavar="N", help="serve in so many operating-system processes (in this one)")
+    option("--share", choices=get_args(Share), help="how workers share the port ('listener')")
     option("--log-level", choices=get_args(LogLevel), default="error", help="what to log on stderr ('error')")
     return parser
 
@@ -115,6 +119,17 @@ def _ip(text: str) -> Any:
     return text
 
 
+def _workers(own: dict[str, Any], handler: str, log_level: LogLevel, server: dict[str, Any]) -> dict[str, Any] | None:
+    if "workers" not in own:
+        if own:
+            refuse("--share is for several processes: it needs --workers")
+        return None
+    of_server = {name: value for name, value in server.items() if name != "handler_module"}
+    options = {**of_server, **own, "handler": handler, "log_level": log_level}
+    WorkersConfig.new(**options)
+    return options
+
+
 def _server_options(given: dict[str, Any]) -> dict[str, Any]:
     transport = {name: given.pop(name) for name in _TRANSPORT if name in given}
     if given.get("num_listen_sockets", 1) > 1:
@@ -124,30 +139,3 @@ def _server_options(given: dict[str, Any]) -> dict[str, Any]:
     if any(name in transport for name in _SSL):
         given["transport_module"] = transports.SSL
     return {**given, "transport_options": transport}
-
-
-def _handler(path: str) -> Any:
-    """Import what ``MODULE:HANDLER`` names, from the current directory too."""
-    module_name, colon, name = path.partition(":")
-    if not module_name or not colon or not name:
-        refuse(f"the handler must be given as MODULE:HANDLER, such as examples.echo:Echo, got {path!r}")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    module = _module(module_name)
-    try:
-        return functools.reduce(getattr, name.split("."), module)
-    except AttributeError:
-        near = difflib.get_close_matches(name, dir(module), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        refuse(f"the module {module_name!r} has no {name!r}{hint}")
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            refuse(f"there is no module {name!r}")
-        refuse(f"the module {name!r} cannot be imported: {error}")
-    except Exception as error:  # noqa: BLE001 - it is the user's module, and may fail in any way
-        refuse(f"the module {name!r} cannot be imported: {type(error).__name__}: {error}")

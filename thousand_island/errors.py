@@ -28,6 +28,7 @@ __all__ = [
     "ThousandIslandError",
     "UnknownOption",
     "UnsupportedUpgrade",
+    "WorkerFailed",
     "reason_string",
 ]
 
@@ -160,6 +161,10 @@ class UnknownOption(ThousandIslandError, TypeError):
 
 class MissingOption(ThousandIslandError, TypeError):
     """An option without a default was not given."""
+
+
+class WorkerFailed(ThousandIslandError, RuntimeError):
+    """A worker, which is an operating-system process, could not be started; the text says which and why."""
 
 
 # One number may have two names, and the table of the errno module keeps only one of them. accept(2), send(2) and

@@ -106,7 +106,7 @@ def attach(registry: CollectorRegistry | None = None) -> None:
     with _attachment.lock:
         if _attachment.metrics is not None:
             raise AlreadyAttached("the metrics are attached already")
-        client = _prometheus_client()
+        client = require_client()
         metrics = _Metrics(client)
         registry = client.REGISTRY if registry is None else registry
         registry.register(metrics)
@@ -134,7 +134,12 @@ def detach() -> None:
         registry.unregister(metrics)
 
 
-def _prometheus_client() -> Any:
+def require_client() -> Any:
+    """Return the module ``prometheus_client``.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
     try:
         import prometheus_client
     except ModuleNotFoundError as error:

@@ -1,0 +1,62 @@
+"""Starts the workers, and replaces them one by one in a rolling restart."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from supervision import process
+from supervision.actor import Actor
+from supervision.calls import Caller, cast
+from supervision.child_spec import ChildSpec, child_spec
+from supervision.dynamic_supervisor import DynamicSupervisor
+from supervision.errors import StartError
+from supervision.masked_server import MaskedServer
+from supervision.results import Ok, Reply
+from thousand_island.workers.sharing import Sharing
+from thousand_island.workers.worker import DRAIN, Worker
+
+__all__ = ["WorkerStarter"]
+
+logger: Final = logging.getLogger("thousand_island.workers")
+
+
+class WorkerStarter(Actor):
+    """Its argument and state are the ``Sharing``.
+
+    It waits for the supervisor that starts the workers, so it traps no exits: told to shut down it is gone at once.
+    """
+
+    server_class = MaskedServer
+
+    def init(self, sharing: Sharing) -> Ok:
+        """Start all workers; each serves before the next is started."""
+        process.set_label(("thousand_island", "worker_starter", sharing.config.handler))
+        for number, generation in sharing.generations.items():
+            DynamicSupervisor.start_child(sharing.supervisor, _spec(sharing, number, generation))
+        return Ok(sharing)
+
+    def handle_call(self, request: Any, caller: Caller, sharing: Sharing) -> Any:
+        """Replace all workers; the answer is the StartError of the first that fails, or None."""
+        for number in sharing.generations:
+            try:
+                _replace(sharing, number)
+            except StartError as error:
+                logger.error("the rolling restart ends here, the old worker %d goes on: %s", number, error)
+                return Reply(error, sharing)
+        return Reply(None, sharing)
+
+
+def _replace(sharing: Sharing, number: int) -> None:
+    """Start a new worker; when it serves, have the old one drain."""
+    generation = sharing.generations[number] + 1
+    DynamicSupervisor.start_child(sharing.supervisor, _spec(sharing, number, generation))
+    sharing.generations[number] = generation
+    for place in sharing.live():
+        if place.number == number and place.generation < generation:
+            logger.info("worker %d is replaced; process %s drains", number, place.os_pid)
+            cast(place.pid, DRAIN)
+
+
+def _spec(sharing: Sharing, number: int, generation: int) -> ChildSpec:
+    return child_spec((Worker, (sharing, number, generation)), shutdown=sharing.config.shutdown)
