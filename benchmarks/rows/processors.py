@@ -1,4 +1,4 @@
-"""What a second processor brings without the GIL."""
+"""What a second core brings: to one process without the GIL, and to two processes with it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def rows() -> list[Row]:
     return [
         _row("processors-echo", "echo 64 B without the GIL", "thousand_island", echo),
         _row("processors-busy", "CPU-bound handler without the GIL", "thousand_island-busy", busy),
+        _workers_row("workers-echo", "echo 64 B, two workers", "thousand_island", echo.replace("processor", "worker")),
+        _workers_row("workers-busy", "CPU-bound handler, two workers", "thousand_island-busy", busy),
     ]
 
 
@@ -30,8 +32,19 @@ def _row(name: str, title: str, server: str, note: str) -> Row:
         Contender("two processors", _with_processors(server, 2)),
         Contender("one processor", _with_processors(server, 1)),
     ]
-    metrics = [Metric("rate", "requests/s", targets={"one processor": TARGET})]
-    return Row(name, title, contenders, metrics, note=note, optional=True)
+    return Row(name, title, contenders, [_rate("one processor")], note=note, optional=True)
+
+
+def _workers_row(name: str, title: str, server: str, note: str) -> Row:
+    contenders = [
+        Contender("two workers", _measured(f"{server}-2-workers")),
+        Contender("one worker", _measured(f"{server}-1-worker")),
+    ]
+    return Row(name, title, contenders, [_rate("one worker")], note=note)
+
+
+def _rate(peer: str) -> Metric:
+    return Metric("rate", "requests/s", targets={peer: TARGET})
 
 
 def _with_processors(server: str, processors: int) -> Slice:
@@ -39,11 +52,19 @@ def _with_processors(server: str, processors: int) -> Slice:
         python = settings.free_threaded_python
         _require_no_gil(python)
         environment = {"SUPERVISION_PROCESSORS": str(processors)}
-        with ServerProcess(server, python=python, environment=environment) as process:
-            settings.load.send_forerunners(process.port)
-            return settings.load.run("echo", process.port, CONNECTIONS, settings.seconds, settings.warmup)
+        return _load(settings, ServerProcess(server, python=python, environment=environment))
 
     return work
+
+
+def _measured(server: str) -> Slice:
+    return lambda settings: _load(settings, ServerProcess(server))
+
+
+def _load(settings: Settings, server: ServerProcess) -> Mapping[str, float]:
+    with server as process:
+        settings.load.send_forerunners(process.port)
+        return settings.load.run("echo", process.port, CONNECTIONS, settings.seconds, settings.warmup)
 
 
 def _require_no_gil(python: str) -> None:

@@ -10,7 +10,7 @@ import thousand_island
 from benchmarks.servers.disturbed_echo import DisturbedEcho
 from benchmarks.servers.options import Options, announce
 from supervision import watchdog
-from thousand_island import Close, Continue, Handler, Socket
+from thousand_island import Close, Continue, Handler, Socket, workers
 
 #: Rounds of the loop that makes one request of the CPU-bound server cost a few tenths of a millisecond.
 BUSY_ROUNDS = 10_000
@@ -58,6 +58,14 @@ def _serve(handler: type[Handler], **options: Any) -> None:
         signal.pause()
 
 
+def _serve_with_workers(handler: type[Handler], count: int) -> None:
+    path = f"benchmarks.servers.thousand_island_servers:{handler.__name__}"
+    pid = workers.start_link(handler=path, workers=count, port=0, transport_options={"ip": "loopback"})
+    announce(workers.listener_info(pid)[1])
+    while True:
+        signal.pause()
+
+
 def echo(_options: Options) -> None:
     """The plain echo server."""
     _serve(Echo)
@@ -73,6 +81,26 @@ def echo_disturbed(_options: Options) -> None:
 def echo_busy(_options: Options) -> None:
     """The CPU-bound echo server of the processors rows."""
     _serve(BusyEcho)
+
+
+def echo_1_worker(_options: Options) -> None:
+    """The echo server in one process beside the parent."""
+    _serve_with_workers(Echo, 1)
+
+
+def echo_2_workers(_options: Options) -> None:
+    """The echo server in two processes."""
+    _serve_with_workers(Echo, 2)
+
+
+def echo_busy_1_worker(_options: Options) -> None:
+    """The CPU-bound echo server in one process beside the parent."""
+    _serve_with_workers(BusyEcho, 1)
+
+
+def echo_busy_2_workers(_options: Options) -> None:
+    """The CPU-bound echo server in two processes."""
+    _serve_with_workers(BusyEcho, 2)
 
 
 def echo_tls(options: Options) -> None:

@@ -45,7 +45,7 @@ from supervision import (
     reply,
     stop,
 )
-from thousand_island import Close, Continue, Error, Handler, Persistent, Socket, SocketClosed, SocketTimeout
+from thousand_island import Close, Continue, Error, Handler, Persistent, Socket, SocketClosed, SocketTimeout, workers
 
 
 def ping(friend: Pid, *, times: int) -> None:
@@ -347,6 +347,10 @@ def servers() -> int:
     for pid in assert_type(thousand_island.connection_pids(server), list[Pid]):
         cast(pid, b"news")
     thousand_island.stop(server, 1_000)
+    served = assert_type(workers.start_link(handler="shop:Greeter", workers=2, name="shop"), Pid)
+    assert_type(workers.info(served).workers[0].active_connections, int | None)
+    assert_type(workers.child_spec(handler="shop:Greeter"), ChildSpec)
+    workers.rolling_restart("shop")
     assert_type(thousand_island.child_spec(port=0, handler_module=Greeter), ChildSpec)
     try:
         return assert_type(
