@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from supervision import StartError, Supervisor, process
+from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import DEADLINE, is_closed, reason_of
 from tests.thousand_island.workers.running import HANDLERS, children, connect, line, running, worker_of
 from thousand_island import BadOption, ServerUnavailable, workers
 from thousand_island.errors import WorkerFailed
+from thousand_island.transports import SSL
 from thousand_island.workers.supervisor import shared
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the tests look into /proc")
@@ -40,6 +42,21 @@ class TestServing:
             with running(transport_options=options) as server:
                 assert server.address == listening.getsockname()
                 assert worker_of(server.connect()) in server.os_pids()
+
+    def test_they_serve_tls_and_read_renewed_certificates_when_they_are_replaced(
+        self, certificates: Certificates, tmp_path: Path
+    ) -> None:
+        options = certificates.options()
+        renewed = tmp_path / "certificate.pem"
+        renewed.write_bytes(Path(options["certfile"]).read_bytes())
+        options["certfile"] = str(renewed)
+        with running(workers=1, transport_module=SSL, transport_options=options) as server:
+            context = certificates.trusting()
+            with context.wrap_socket(server.connect(), server_hostname="localhost") as client:
+                assert worker_of(client) in server.os_pids()
+            renewed.write_text("no certificate")
+            with pytest.raises(StartError):
+                workers.rolling_restart(server.pid)
 
     def test_their_supervisor_is_a_child_like_any_other(self) -> None:
         options = {
