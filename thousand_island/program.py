@@ -26,7 +26,7 @@ class Program:
         failure: why the first start failed, in one line; None: it has not.
     """
 
-    def __init__(self, launch: Callable[[], Pid], log_level: LogLevel) -> None:
+    def __init__(self, launch: Callable[[], Pid], log_level: LogLevel | None) -> None:
         self.launch = launch
         self.log_level = log_level
         self.server: Pid | None = None
@@ -40,7 +40,8 @@ class Program:
         """Serve, with ``others`` as further children and ``options`` for ``supervision.run``; return the status."""
         logging.basicConfig(handlers=[self.kept])
         logging.getLogger("supervision").setLevel(logging.INFO)
-        attach_logger(self.log_level)
+        if self.log_level is not None:
+            attach_logger(self.log_level)
         status = supervision.run([ChildSpec("server", self._start, type="supervisor"), *others], **options)
         if self.failure is not None:
             self.kept.buffer.clear()

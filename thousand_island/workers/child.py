@@ -75,12 +75,12 @@ class _Worker:
 
     def run(self) -> str | None:
         """Serve to the end; returns why it cannot, in one line, or None."""
+        announcement = ChildSpec("announcement", Announcement.start_link, ((self.channel, self.listener),))
         try:
             self._prepare()
-        except (TypeError, ValueError, OSError) as error:
+            self.status = self.program.run(announcement, hurry=False)
+        except (TypeError, ValueError, OSError) as error:  # the handler's module, or the environment
             return str(error)
-        announcement = ChildSpec("announcement", Announcement.start_link, ((self.channel, self.listener),))
-        self.status = self.program.run(announcement, hurry=False)
         if self.registry is not None:
             self.channel.tell({"counted": snapshot(self.registry)})
         return self.program.failure

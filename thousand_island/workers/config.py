@@ -56,7 +56,7 @@ class Order:
     handler: str
     options: dict[str, Any]
     metrics: bool
-    log_level: LogLevel
+    log_level: LogLevel | None
     sys_path: list[str]
 
 
@@ -70,7 +70,8 @@ class WorkersConfig:
         share: ``"listener"``: all accept from one socket; ``"reuseport"``: each has one of its own on the port, among
             which the system shares the clients out. Either is opened by the parent and outlives the workers.
         metrics: whether the workers count for a ``MetricsCollector``.
-        log_level: of the logger in each worker, which writes to stderr.
+        log_level: of the logger in each worker, which writes to stderr; None: it is the handler's module that sets up
+            logging.
         start_timeout: milliseconds, or ``INFINITY``, within which a worker must serve.
         max_restarts: how many restarts of workers the supervisor takes within ``max_seconds`` before it gives up; by
             default one for each worker and three more.
@@ -84,7 +85,7 @@ class WorkersConfig:
     workers: int = field(default_factory=_cpus)
     share: Share = "listener"
     metrics: bool = False
-    log_level: LogLevel = "error"
+    log_level: LogLevel | None = "error"
     start_timeout: int | float = 60_000
     max_restarts: int | None = None
     max_seconds: int = _MAX_SECONDS
@@ -107,7 +108,7 @@ class WorkersConfig:
             raise MissingOption("workers.start_link needs handler, such as 'examples.echo:Echo'")
         options = {name: value for name, value in given.items() if name in of_server}
         server = ServerConfig.new(handler_module=load_handler(given["handler"]), **options)
-        mine = {name: value for name, value in given.items() if name in own and value is not None}
+        mine = {name: value for name, value in given.items() if name in own}
         config = cls(**{**mine, **check_values(mine, _CHECKS)}, server=server, options=options)
         _check_handler(config)
         _check_sharing(config)
@@ -151,8 +152,12 @@ def _share(name: str, value: Any) -> Share:
     return arguments.one_of(name, value, _SHARES)
 
 
-def _log_level(name: str, value: Any) -> LogLevel:
-    return arguments.one_of(name, value, _LOG_LEVELS)
+def _log_level(name: str, value: Any) -> LogLevel | None:
+    return None if value is None else arguments.one_of(name, value, _LOG_LEVELS)
+
+
+def _restarts(name: str, value: Any) -> int | float | None:
+    return None if value is None else arguments.count(name, value)
 
 
 _CHECKS: Final[dict[str, Check]] = {
@@ -161,7 +166,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "metrics": arguments.boolean,
     "log_level": _log_level,
     "start_timeout": arguments.milliseconds,
-    "max_restarts": arguments.count,
+    "max_restarts": _restarts,
     "max_seconds": arguments.seconds,
 }
 

@@ -27,6 +27,10 @@ def test_there_are_as_many_workers_as_cpus_by_default() -> None:
     assert 1 <= new().workers <= (os.cpu_count() or 1)
 
 
+def test_logging_can_be_left_to_the_handler() -> None:
+    assert new(log_level=None).log_level is None
+
+
 def test_restarts_grow_with_the_number_of_workers() -> None:
     assert (new(workers=4).restarts, new(workers=4, max_restarts=1).restarts) == (7, 1)
 
@@ -51,6 +55,8 @@ def test_a_worker_gets_more_time_than_its_connections(timeout: Any, shutdown: fl
         ({"wokers": 2}, UnknownOption, "did you mean 'workers'"),
         ({"workers": 0}, BadOption, "workers must be a whole number, at least 1"),
         ({"workers": 2.0}, BadOption, "workers must be a whole number"),
+        ({"workers": None}, BadOption, "workers must be a whole number"),
+        ({"max_restarts": -1}, BadOption, "max_restarts must be"),
         ({"share": "fork"}, BadOption, "share must be 'listener' or 'reuseport'"),
         ({"log_level": "loud"}, BadOption, "log_level must be"),
         ({"start_timeout": 0.5}, BadOption, "whole number of milliseconds"),

@@ -277,6 +277,19 @@ class TestFailure:
             self.start(handler="fatal:Identified")
         assert str(_cause(failed.value)) == "worker 1: has ended before it served: ('exit_status', 7)"
 
+    def test_a_handler_that_attaches_the_logger_itself_can_say_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "logging_itself.py").write_text(
+            f"import sys\nfrom {HANDLERS} import Identified\nfrom thousand_island.logger import attach_logger\n"
+            "if 'thousand_island.workers.child' in sys.modules: attach_logger('error')\n"
+        )
+        with pytest.raises(StartError) as failed:
+            self.start(handler="logging_itself:Identified")
+        assert str(_cause(failed.value)) == "worker 1: the logger is already attached at level 'error'"
+        self.start(handler="logging_itself:Identified", log_level=None)
+
     def test_a_worker_that_is_too_slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(str(tmp_path))
         (tmp_path / "slow.py").write_text(
