@@ -121,6 +121,10 @@ class OsChild:
         if not own(owner, self):  # killed meanwhile
             self.owner_died(owner, "killed")
 
+    def __repr__(self) -> str:
+        """For reports: who it was, without its arguments, which may hold a password."""
+        return f"<OsChild {self.pid}>"
+
     @property
     def pid(self) -> int:
         """Its number in the operating system."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from supervision import process
+from supervision import exits, process
 from supervision.actor import Actor
 from supervision.calls import Caller, cast
 from supervision.child_spec import ChildSpec, child_spec
@@ -42,7 +42,8 @@ class WorkerStarter(Actor):
             try:
                 _replace(sharing, number)
             except StartError as error:
-                logger.error("the rolling restart ends here, the old worker %d goes on: %s", number, error)
+                why = exits.describe(error.reason)
+                logger.error("the rolling restart ends here, the old worker %d goes on: %s", number, why)
                 return Reply(error, sharing)
         return Reply(None, sharing)
 
@@ -59,4 +60,5 @@ def _replace(sharing: Sharing, number: int) -> None:
 
 
 def _spec(sharing: Sharing, number: int, generation: int) -> ChildSpec:
-    return child_spec((Worker, (sharing, number, generation)), shutdown=sharing.config.shutdown)
+    worker = Worker, (sharing, number, generation)
+    return child_spec(worker, id=f"worker-{number}", shutdown=sharing.config.shutdown)

@@ -188,7 +188,7 @@ class TestRollingRestart:
             assert worker_of(server.connect()) != worker
 
     def test_a_new_one_that_cannot_serve_leaves_the_old_ones_in_place(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.syspath_prepend(str(tmp_path))
         module = tmp_path / "changing.py"
@@ -201,6 +201,7 @@ class TestRollingRestart:
             workers.rolling_restart(pid)
         assert "ZeroDivisionError" in str(failed.value.reason)
         assert workers.info(pid).workers == before
+        assert "the old worker 1 goes on: WorkerFailed: worker 1: the module 'changing' cannot be" in caplog.text
         Supervisor.stop(pid, timeout=DEADLINE)
 
 
