@@ -117,7 +117,12 @@ class OsChild:
             pass_fds=command.pass_fds,
             process_group=0,
         )
-        self.notice = _notice(self.popen, owner)
+        try:
+            self.notice = _notice(self.popen, owner)
+        except BaseException:  # no descriptor and no thread is left; nobody would ever end it
+            self.popen.kill()
+            self.popen.wait()
+            raise
         if not own(owner, self):  # killed meanwhile
             self.owner_died(owner, "killed")
 

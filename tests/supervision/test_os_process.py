@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,11 @@ def is_gone(os_pid: int) -> bool:
     except ChildProcessError:
         return True
     return False
+
+
+def children() -> str:
+    """The child processes of this one, zombies too."""
+    return "".join((task / "children").read_text() for task in Path("/proc/self/task").iterdir())
 
 
 def started() -> int:
@@ -108,6 +114,17 @@ class TestEnd:
         process.exit(pid, "boom")
         assert reason_of(ref) == "boom"
         assert is_gone(os_pid)
+
+
+def test_a_process_whose_end_nobody_could_notice_is_killed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("supervision.os_child._notice", refuse)
+    before = children()
+    with pytest.raises(StartError, match="can't start new thread"):
+        OsProcess.start(OsCommand((sys.executable, "-c", "import signal; signal.pause()")))
+    assert children() == before
 
 
 class TestUnderASupervisor:
