@@ -116,6 +116,7 @@ class TestEnd:
         assert is_gone(os_pid)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the test looks into /proc")
 def test_a_process_whose_end_nobody_could_notice_is_killed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
