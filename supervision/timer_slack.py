@@ -2,7 +2,7 @@
 
 Linux gathers wake-ups and ends a timed wait up to 50 µs late by default. A thread that wants the GIL from one that
 computes waits for it in such waits of ``sys.getswitchinterval()``, several times for each request; with an interval of
-20 µs (see ``watchdog``) the slack would be most of what they take.
+10 µs (see ``watchdog``) the slack would be most of what they take.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ LINGER_TICKS: Final = 40
 
 # While a callback computes, every other thread gets the GIL only after the switch interval (5 ms by default), and a
 # request needs it about three times. This is the interval meanwhile, in seconds; see docs/performance.md.
-HOGGED_SWITCH_INTERVAL: Final = 0.00002
+HOGGED_SWITCH_INTERVAL: Final = 0.00001
 
 
 class Watchdog:
