@@ -31,9 +31,14 @@ from supervision.watchdog import Watchdog
 
 __all__ = ["Scheduler", "bury", "deliver", "notify", "scheduler"]
 
-# Slices between two looks at the events and timers while the run queue is never empty. With slices of some tens of
-# microseconds new readiness waits about a millisecond at most; each look is one system call.
+# Slices between two looks at the events and timers while the run queue is never empty. A look is a system call, during
+# which another thread could take the GIL, and for which one that waits for it begins its switch interval anew: looks
+# that come more often than that, and are too short for it, would keep it waiting for ever.
 LOOK_EVERY: Final = 64
+
+# What a slice counts that gives the GIL away itself, as a read does, or while the switch interval is short. Such slices
+# are long as well, and with this weight new readiness waits about a millisecond.
+WEIGHT: Final = 4
 
 # Seconds. epoll_wait(2) takes its timeout as an int of milliseconds, which is less than 25 days; a later timer is
 # looked at again after this one.
@@ -115,7 +120,7 @@ class Scheduler:
             process = self.pop()
             if process is None:
                 continue
-            looked += 1
+            looked += WEIGHT if process.kind == "connection" or self.watchdog.hogs else 1
             if process.running.acquire(False):
                 parked = process.parked
                 if parked is not None:
