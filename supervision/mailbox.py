@@ -142,7 +142,7 @@ def wait_for_mail(
         # As at the end of a slice: what came while ``running`` was held is found by this look.
         looked = has_mail(process) or process.dead
         woken = (looked and parked.take_back()) or _sleep(record, parked, deadline)
-    except BaseException:
+    except BaseException:  # or the thread would go on without ``running``
         parked.abandon()
         raise
     finally:

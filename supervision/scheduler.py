@@ -37,7 +37,8 @@ __all__ = ["Scheduler", "bury", "deliver", "notify", "scheduler"]
 LOOK_EVERY: Final = 64
 
 # What a slice counts that gives the GIL away itself, as a read does, or while the switch interval is short. Such slices
-# are long as well, and with this weight new readiness waits about a millisecond.
+# are long as well, and with this weight new readiness waits about a millisecond. ``hogs`` is read without its lock: a
+# look too many or too few is no mistake.
 WEIGHT: Final = 4
 
 # Seconds. epoll_wait(2) takes its timeout as an int of milliseconds, which is less than 25 days; a later timer is
@@ -304,7 +305,7 @@ def deliver(process: Process, message: Any) -> None:
     try:
         if process.queued.acquire(False):
             scheduler.enqueue(process)
-    except BaseException:
+    except BaseException:  # or the process would never run again
         _enqueue_again(process)
         raise
 
@@ -318,7 +319,7 @@ def notify(process: Process) -> None:
     try:
         if process.queued.acquire(False):
             scheduler.enqueue(process)
-    except BaseException:
+    except BaseException:  # or the process would never run again
         _enqueue_again(process)
         raise
 
@@ -326,8 +327,8 @@ def notify(process: Process) -> None:
 def _enqueue_again(process: Process) -> None:
     """Ctrl-C has hit the main thread while it took ``queued`` and saw to the rest; how far it came cannot be known.
 
-    A process that is on the queue twice is popped twice, which harms nobody. One that is not
-    there while its flag is taken would never run again.
+    A process that is on the queue twice is popped twice, which harms nobody. One that is not there while its flag is
+    taken would never run again.
     """
     scheduler.enqueue(process)
     scheduler.poller.wake()  # its worker may have been taken from ``idle`` already
