@@ -242,25 +242,25 @@ class Scheduler:
                 break
             # With another worker idle the run queue shares the work out. Without, it would only be a detour.
             if how == READABLE and type(source) is Source and source.reader is None and not idle:
-                self._run_readable(source, record)
-                if record.lost.locked():
+                if not self._run_readable(source, record):
                     return
             else:
                 dispatch(source, how, deliver)
         self.timers.fire_due()
 
-    def _run_readable(self, source: Source, record: ThreadRecord) -> None:
+    def _run_readable(self, source: Source, record: ThreadRecord) -> bool:
         """Run the process of a readable source at once, if it has nothing else to do: the path of every request.
 
-        What ``dispatch``, the mailbox, the run queue and ``run_slice`` would do one after the other.
+        What ``dispatch``, the mailbox, the run queue and ``run_slice`` would do one after the other. The caller holds a
+        processor, which only a slice can lose; False: it is gone.
         """
         process = source.process
-        if record.lost.locked() or process.mailbox or process.system or not process.running.acquire(False):
+        if process.mailbox or process.system or not process.running.acquire(False):
             dispatch(source, READABLE, deliver)
-            return
+            return True
         if process.parked is not None or process.dead or not source.armed:
             self._run_otherwise(process, source)
-            return
+            return True
         record.slice += 1
         record.in_slice = True
         record.process = process
@@ -274,6 +274,7 @@ class Scheduler:
             bury(process)
         elif (process.mailbox or process.system) and process.has_mail() and process.queued.acquire(False):
             self.enqueue(process)
+        return not record.lost.locked()
 
     def _run_otherwise(self, process: Process, source: Source) -> None:
         process.running.release()

@@ -8,6 +8,7 @@ Counterpart: the GenServer that ``use ThousandIsland.Handler`` defines.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from supervision.calls import Call, Cast, SystemCall
@@ -43,8 +44,8 @@ _NO_SOURCE: Final = object()
 class Connection(EndingConnection):
     """The loop of one connection. ``state`` is the pair ``(socket, state)`` of the handler.
 
-    ``drain`` is the last Drain it has heard of. While there is a ``handshake`` no callback runs, and ``idle_deadline``
-    is its deadline.
+    ``drain`` is the last Drain it has heard of. While there is a ``handshake`` no callback runs, and the idle time is
+    that of the handshake.
     """
 
     __slots__ = ("attached", "drain", "handler", "reader", "source")
@@ -65,7 +66,7 @@ class Connection(EndingConnection):
         """Handle one message."""
         if message is self.source:
             message.posted.release()  # before the read: what comes after it must be told again
-            self._readable(record)
+            self.readable(self.process, record)
         elif type(message) is Ready:
             self._begin(message, record)
         elif type(message) is Drain:
@@ -127,7 +128,7 @@ class Connection(EndingConnection):
             self.finish(handshake.failed(reason_string(error)), record)
             return
         if done:
-            self.handshake = self.idle_deadline = None
+            self.handshake = self.idle_timeout = None
             self._attach()
             self.process.mailbox.extendleft(reversed(handshake.deferred))
             handshake.done(record)
@@ -146,45 +147,50 @@ class Connection(EndingConnection):
             socket.receive = self.reader.recv
 
     def readable(self, process: Process, record: ThreadRecord) -> None:
-        """Work on the readiness of the connection; never raises."""
+        """There may be data: read once and hand it to ``handle_data``. Never raises."""
         try:
-            self._readable(record)
+            socket = self.socket
+            if self.handshake is not None or socket.closed:  # type: ignore[union-attr]  # there has been a Ready
+                self._readable_otherwise(record)
+                return
+            try:
+                data = self.reader.read()
+            except Exception as error:  # noqa: BLE001 - a transport is the user's; its mistake is one of the handler's
+                self._read_nothing(error, record)
+                return
+            if _ASYNC_RECV.receivers:
+                self._tell_of_data(data)
+            self.deadline = None
+            self._handle_data(data, socket, process, record)
         except BaseException as error:  # noqa: BLE001 - without this a worker would end and its processor be lost
             survive(process, record, error)
 
-    def _readable(self, record: ThreadRecord) -> None:
-        """There may be data: read once and hand it to ``handle_data``."""
+    def _readable_otherwise(self, record: ThreadRecord) -> None:
+        assert self.socket is not None
+        if not self.socket.closed and self.handshake is not None:
+            self._shake_hands(self.handshake, record)
+
+    def _read_nothing(self, error: Exception, record: ThreadRecord) -> None:
+        """The end has come; or a callback has read what there was already, or has upgraded the connection."""
         socket = self.socket
         assert socket is not None
-        if socket.closed:
-            return
-        if self.handshake is not None:
-            self._shake_hands(self.handshake, record)
-            return
-        try:
-            data = self.reader.read()
-        except SocketTimeout:
-            self._told_for_nothing(socket)
-            return
-        except Exception as error:  # noqa: BLE001 - a transport is the user's; its mistake is one of the handler's
+        if not isinstance(error, SocketTimeout):
             self.finish(endings.of_failed_read(error, silent=socket.silent_terminate_on_error), record)
             return
-        if _ASYNC_RECV.receivers and socket.telemetry_span is not None:
-            socket.telemetry_span.untimed_event(_ASYNC_RECV, {"data": data})
-        self.deadline = None
-        self._handle_data(data, socket, record)
-
-    def _told_for_nothing(self, socket: Socket) -> None:
-        """A callback has read it already, or has upgraded the connection."""
         if self.attached is not socket.socket:
             self._attach()
         self.reader.await_data()
-        if self.idle_deadline is not None:
-            self.remind(self.idle_deadline, 0.0)  # it may have passed while this was in the mailbox
+        left = self.idle_left()
+        if left is not None:
+            self.remind(time.monotonic() + left, 0.0)  # it may have passed while this was in the mailbox
 
-    def _handle_data(self, data: bytes, socket: Socket, record: ThreadRecord) -> None:
-        """``perform`` and ``_apply`` written out for the commonest result: this is the path of every request."""
-        process = self.process
+    def _tell_of_data(self, data: bytes) -> None:
+        span = self.socket.telemetry_span if self.socket is not None else None
+        if span is not None:
+            span.untimed_event(_ASYNC_RECV, {"data": data})
+
+    def _handle_data(self, data: bytes, socket: Any, process: Process, record: ThreadRecord) -> None:
+        """``perform``, ``_apply`` and ``_await`` written out for the commonest result: the path of every request."""
         try:
             record.exposed = process
             try:
@@ -196,12 +202,21 @@ class Connection(EndingConnection):
                 if process.dead:
                     record.settle(process)
                     raise Killed
-            if type(result) is Continue and result.timeout is None and result.continue_with is UNSET:
-                self.state = (socket, result.state)
-                if not socket.closed:
-                    self._await(socket.read_timeout)
-                    return
-            self._settle("handle_data", result, NOTHING, record)
+            if (
+                type(result) is not Continue
+                or result.timeout is not None
+                or result.continue_with is not UNSET
+                or socket.closed
+            ):
+                self._settle("handle_data", result, NOTHING, record)
+                return
+            self.state = (socket, result.state)
+            if socket.read_timeout == self.idle_timeout:  # then there is a reminder already
+                self.idle_since = time.monotonic()
+            else:
+                self.be_idle(socket.read_timeout)
+            if not self.reader.drained:
+                self.reader.await_data()
         except BaseException as error:  # noqa: BLE001 - whatever a callback raises ends the connection
             self.escaped(error, record)
 

@@ -25,29 +25,39 @@ __all__ = ["IdleTime"]
 class IdleTime(Server):
     """The base of a connection's loop.
 
-    ``idle_deadline`` is when the connection has been idle for too long; it is set when a callback has returned, so it
-    never passes while one runs. ``reminder`` comes at that moment or earlier, or there is none.
+    The connection has been idle for too long ``idle_timeout`` milliseconds after ``idle_since``, a moment on the
+    monotonic clock in seconds; None: it never has. The moment is that at which a callback has returned, so the time
+    never passes while one runs. While there is a timeout, ``reminder`` or its message comes when it has passed or
+    earlier.
     """
 
-    __slots__ = ("idle_deadline", "reminder", "socket")
+    __slots__ = ("idle_since", "idle_timeout", "reminder", "socket")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
         self.socket: Socket | None = None
-        self.idle_deadline: float | None = None
+        self.idle_timeout: float | None = None
+        self.idle_since = 0.0
         self.reminder: Round | None = None
 
     def be_idle(self, timeout: float) -> None:
         """Let the time run from now on, for so many milliseconds."""
         if timeout == INFINITY:
-            self.idle_deadline = None
+            self.idle_timeout = None
             return
+        self.idle_timeout = timeout
+        self.idle_since = now = time.monotonic()
         wait = timeout / 1000
-        self.idle_deadline = deadline = time.monotonic() + wait
+        deadline = now + wait
         reminder = self.reminder
         # One that comes earlier will do. One that was set for a longer timeout would come too late.
         if reminder is None or reminder.over or reminder.due > deadline + wait / 32:
             self.remind(deadline, wait)
+
+    def idle_left(self) -> float | None:
+        """Seconds until the connection has been idle for too long; None: it never has."""
+        timeout = self.idle_timeout
+        return None if timeout is None else self.idle_since + timeout / 1000 - time.monotonic()
 
     def remind(self, deadline: float, wait: float) -> None:
         """Have the deadline, which is ``wait`` seconds long, looked at when it has passed."""
@@ -64,14 +74,13 @@ class IdleTime(Server):
         self.be_idle(result.timeout)
 
     def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
-        idle = self.idle_deadline
-        if idle is not None:
-            left = idle - time.monotonic()
+        left = self.idle_left()
+        if left is not None:
             if left <= 0:
                 self.idle_too_long(record)
                 return
             if self.reminder is None or self.reminder.over:
-                self.remind(idle, left)
+                self.remind(time.monotonic() + left, left)
         super()._check_timeout(message, record)
 
     def idle_too_long(self, record: ThreadRecord) -> None:

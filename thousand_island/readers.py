@@ -1,8 +1,8 @@
 """How a connection learns that there is data, for each kind of transport.
 
 A reader has ``source``, the message by which its process is told; ``read()``, which takes what is there or raises
-SocketTimeout; ``await_data()``, which has the process told of more; and ``detach()``, before the socket is closed. Our
-own sockets under our own transports are their own readers.
+SocketTimeout; ``await_data()``, which has the process told of more; ``drained``, whether that can be left out; and
+``detach()``, before the socket is closed. Our own sockets under our own transports are their own readers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from supervision import process as processes
 from supervision.messages import INFINITY
@@ -33,6 +33,10 @@ class Reader(Protocol):
     @property
     def source(self) -> Any:
         """What its process is sent."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether ``await_data`` would find nothing to do."""
 
     def read(self) -> bytes:
         """Take what is there."""
@@ -57,6 +61,8 @@ def reader_for(transport: Any, socket: Any, process: Process) -> Reader:
 class StreamReader:
     """Our own sockets: they know themselves when there may be more."""
 
+    drained: ClassVar[bool] = False
+
     __slots__ = ("recv", "socket", "source")
 
     def __init__(self, transport: Any, socket: Stream) -> None:
@@ -79,6 +85,8 @@ class StreamReader:
 
 class DescriptorReader:
     """A foreign socket with a descriptor: after each read look again, until there is nothing."""
+
+    drained: ClassVar[bool] = False
 
     __slots__ = ("dry", "socket", "source", "transport")
 
@@ -126,6 +134,8 @@ class BlockingReader:
     ``outcome`` is written by that process before it posts, and read after. ``kept`` is what has come and was not asked
     for yet.
     """
+
+    drained: ClassVar[bool] = False
 
     __slots__ = ("kept", "outcome", "process", "reading", "socket", "source", "transport")
 

@@ -50,6 +50,8 @@ class Stream:
         options: the listener's.
         recv_oct, recv_cnt, send_oct, send_cnt: bytes and operations so far.
         look_again: whether there may be something to read that no event will tell of.
+        drained: whether the last ``read`` took all there was and nothing has been done since, so that ``await_data``
+            would find nothing to do.
         proxy_arrival: the PROXY header that must come before anything else; None: it has, or there is none.
         proxy_header: what it told.
     """
@@ -57,6 +59,7 @@ class Stream:
     __slots__ = (
         "buffered",
         "closed",
+        "drained",
         "look_again",
         "options",
         "peer",
@@ -82,6 +85,7 @@ class Stream:
         self.buffered = b""
         self.closed = False
         self.look_again = True
+        self.drained = False
         self.recv_oct = self.recv_cnt = self.send_oct = self.send_cnt = 0
 
     def fileno(self) -> int:
@@ -124,6 +128,7 @@ class Stream:
             SocketTimeout: not within ``timeout`` milliseconds; what did come is kept for the next ``recv``.
             SocketClosed: the peer has closed, and nothing (or less than asked for) is left.
         """
+        self.drained = False
         if length == 0:
             return self.recv_some(timeout)
         return self._recv_exactly(length, timeout)
@@ -152,7 +157,8 @@ class Stream:
             raise SocketClosed("the peer has closed the connection")
         self.recv_oct += count
         self.recv_cnt += 1
-        self.look_again = count == size or self.source.ended
+        self.look_again = look_again = count == size or self.source.ended
+        self.drained = not look_again
         return data
 
     def recv_some(self, timeout: float) -> bytes:
@@ -327,6 +333,7 @@ class Stream:
                 return
             self.closed = True
         self.buffered = b""
+        self.drained = False
         self._give_back()
         if type(self) is OpenStream:
             self.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do

@@ -104,6 +104,7 @@ class HandshakingStream(Stream):
         stream._wrap(context)
         stream.look_again = True
         clear.closed = True
+        clear.drained = stream.drained = False  # whoever still waits for the clear one has to learn of it
         clear.sock = _TAKEN_OVER  # type: ignore[assignment]
         if type(clear) is OpenStream:
             clear.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do
