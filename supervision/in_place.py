@@ -13,7 +13,7 @@ from supervision.scheduler import deliver, scheduler
 from supervision.threads import ThreadRecord, current
 from supervision.waits import Wait
 
-__all__ = ["post_in_place", "run_in_place"]
+__all__ = ["carry_out", "post_in_place", "run_in_place"]
 
 # How deep processes may run in place within each other. Each level takes about ten Python frames of the stack.
 DEEPEST: Final = 16
@@ -32,6 +32,17 @@ def post_in_place(target: Process, question: Wait) -> None:
         _run(target, record, question)
     else:  # the mailbox would only be a detour
         _run(target, record, question, question)
+
+
+def carry_out(target: Process, record: ThreadRecord, errand: Any) -> bool:
+    """Have ``target`` take ``errand``, for which nobody waits, on the caller's thread; False: it has other things to do.
+
+    Its body must know what an errand is.
+    """
+    if target.mailbox or target.system or target.suspended or not _take_over(target, record):
+        return False
+    _run(target, record, errand, errand)  # mail that has come since waits its turn, as it would behind a message
+    return True
 
 
 def run_in_place(target: Process, record: ThreadRecord, wait: Wait) -> bool:
@@ -59,7 +70,7 @@ def _take_over(target: Process, record: ThreadRecord) -> bool:
     return True
 
 
-def _run(target: Process, record: ThreadRecord, wait: Wait, message: Any = None) -> None:
+def _run(target: Process, record: ThreadRecord, wait: Any, message: Any = None) -> None:
     """Run a process that ``_take_over`` has taken, with ``message`` instead of its mail if there is one."""
     outer, record.errand = record.errand, wait
     record.descend()

@@ -10,6 +10,7 @@ from typing import Any
 
 from supervision import exits
 from supervision.calls import Cast
+from supervision.results import UNSET, NoReply
 from supervision.server import Server
 from supervision.threads import ThreadRecord
 
@@ -30,7 +31,11 @@ class MaskedServer(Server):
         process = self.process
         try:
             result = getattr(self.actor, name)(*args, self.state)
-            if not process.dead:
+            if process.dead:
+                return
+            if type(result) is NoReply and result.timeout is None and result.continue_with is UNSET:
+                self.state = result.state
+            else:
                 self._settle(name, result, message, record)
         except BaseException as error:  # noqa: BLE001  whatever a callback raises is the actor's exit reason
             if not process.dead:

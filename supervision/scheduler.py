@@ -21,7 +21,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from supervision.poller import READABLE, Poller, Ready, Source, dispatch, new_poller
+from supervision.poller import ENDED, READABLE, Poller, Ready, Source, dispatch, new_poller
 from supervision.process_table import Process, quarantined
 from supervision.processors import Bell, Processors
 from supervision.rough_timers import RoughTimers
@@ -241,14 +241,14 @@ class Scheduler:
             except IndexError:  # another worker took it first
                 break
             # With another worker idle the run queue shares the work out. Without, it would only be a detour.
-            if how == READABLE and type(source) is Source and source.reader is None and not idle:
-                if not self._run_readable(source, record):
+            if how & READABLE and type(source) is Source and not idle:
+                if not self._run_readable(source, how, record):
                     return
             else:
                 dispatch(source, how, deliver)
         self.timers.fire_due()
 
-    def _run_readable(self, source: Source, record: ThreadRecord) -> bool:
+    def _run_readable(self, source: Source, how: int, record: ThreadRecord) -> bool:
         """Run the process of a readable source at once, if it has nothing else to do: the path of every request.
 
         What ``dispatch``, the mailbox, the run queue and ``run_slice`` would do one after the other. The caller holds a
@@ -256,11 +256,14 @@ class Scheduler:
         """
         process = source.process
         if process.mailbox or process.system or not process.running.acquire(False):
-            dispatch(source, READABLE, deliver)
+            dispatch(source, how, deliver)
             return True
         if process.parked is not None or process.dead or not source.armed:
-            self._run_otherwise(process, source)
+            self._run_otherwise(process, source, how)
             return True
+        # Nobody waits for the source: a thread that does holds ``running``, or has parked.
+        if how & ENDED:
+            source.ended = True  # before the process can read
         record.slice += 1
         record.in_slice = True
         record.process = process
@@ -276,12 +279,12 @@ class Scheduler:
             self.enqueue(process)
         return not record.lost.locked()
 
-    def _run_otherwise(self, process: Process, source: Source) -> None:
+    def _run_otherwise(self, process: Process, source: Source, how: int) -> None:
         process.running.release()
         if process.dead:
             bury(process)
         else:
-            dispatch(source, READABLE, deliver)
+            dispatch(source, how, deliver)
             if process.has_mail():  # sent while ``running`` was held here
                 notify(process)
 

@@ -50,7 +50,7 @@ def link(one: Process, other: Process) -> bool:
     """Link two processes; False if ``other`` is dead."""
     if one is other:
         return True
-    first, second = _in_order(one, other)
+    first, second = (one, other) if one.pid._number < other.pid._number else (other, one)
     with first.lock, second.lock:
         if other.dead or one.dead:
             return not other.dead
@@ -66,16 +66,12 @@ def unlink(one: Process, other: Process) -> None:
     """Remove the link between two processes, if there is one. No EXIT of ``other`` comes by it afterwards."""
     if one is other:
         return
-    first, second = _in_order(one, other)
+    first, second = (one, other) if one.pid._number < other.pid._number else (other, one)
     with first.lock, second.lock:
         if one.links is not None:
             one.links.pop(other, None)
         if other.links is not None:
             other.links.pop(one, None)
-
-
-def _in_order(one: Process, other: Process) -> tuple[Process, Process]:
-    return (one, other) if one.pid._number < other.pid._number else (other, one)
 
 
 class ProcessMonitor:

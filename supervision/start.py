@@ -98,7 +98,8 @@ def start(
         if meet is not None:
             meet(me, process)
         # Last: whoever finds the process by its name may send to it at once, and ``init`` must come first.
-        _claim_name(process, options.name)
+        if options.name is not None:
+            _claim_name(process, options.name)
         if options.dedicated_thread:
             launch_dedicated(process)
         elif options.timeout != INFINITY or not run_in_place(process, record, order):
@@ -122,8 +123,6 @@ def _new(actor_class: type[Actor], me: Process, options: StartOptions) -> Proces
 
 
 def _claim_name(process: Process, name: Any) -> None:
-    if name is None:
-        return
     try:
         if isinstance(name, str):
             names.register(name, process)

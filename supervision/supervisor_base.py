@@ -11,22 +11,24 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, NamedTuple
 
-from supervision import calls
+from supervision import calls, exits
 from supervision.actor import Actor
 from supervision.arguments import unknown_options
 from supervision.calls import Caller, call
 from supervision.child_reports import report_failed_start, report_unexpected
 from supervision.child_spec import ChildSpec, ChildType, child_spec
 from supervision.children import ChildCounts, ChildInfo, TryAgain
-from supervision.errors import StartError, SupervisionError
+from supervision.errors import Killed, NoProcess, ServerExit, StartError, SupervisionError
+from supervision.in_place import carry_out
 from supervision.masked_server import MaskedServer
 from supervision.messages import INFINITY, Exit
 from supervision.process_table import Pid, Process
-from supervision.results import NoReply, Ok, Reply, Stop
+from supervision.results import UNSET, NoReply, Ok, Reply, Stop
+from supervision.signals import unwatch, watch
 from supervision.start import StartOptions, start
 from supervision.supervisor_children import SupervisorChildren
-from supervision.threads import ThreadRecord, library_call
-from supervision.trampoline import run_exposed
+from supervision.threads import ThreadRecord, current, library_call
+from supervision.trampoline import run_exposed, survive
 
 __all__ = ["SupervisorBase", "ask"]
 
@@ -38,13 +40,53 @@ class _Request(NamedTuple):
     argument: Any
 
 
+class _Errand:
+    """A request that a supervisor carries out on the thread of whoever asks, at once and without a message.
+
+    ``answer`` is UNSET until then. Also the watcher by which the asker hears of the end of the supervisor.
+    """
+
+    __slots__ = ("answer", "reason", "request")
+
+    def __init__(self, request: _Request) -> None:
+        self.request = request
+        self.answer: Any = UNSET
+        self.reason: Any = None
+
+    def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
+        """Note why there will be no answer."""
+        self.reason = reason
+        return None
+
+
+@library_call
 def ask(sup: Any, operation: str, argument: Any) -> Any:
     """Have a supervisor do something, and raise here what it finds wrong."""
-    # Without a deadline, so that the supervisor runs on the caller's thread where it can: no switch, no waiting.
-    answer = call(sup, _Request(operation, argument), INFINITY)
+    request = _Request(operation, argument)
+    answer = _ask_in_place(sup, request) if type(sup) is Pid else UNSET
+    if answer is UNSET:
+        answer = call(sup, request, INFINITY)
     if isinstance(answer, SupervisionError):
         raise answer
     return answer
+
+
+def _ask_in_place(sup: Pid, request: _Request) -> Any:
+    """Have the request carried out on this thread, with nothing of ``call`` but its outcome; UNSET: it cannot be."""
+    target, record = sup._process, current.record
+    body = target.body
+    if not isinstance(body, SupervisorServer) or not body.started or body.observer is not None:
+        return UNSET
+    errand = _Errand(request)
+    if not watch(target, errand, errand):
+        return UNSET
+    taken = carry_out(target, record, errand)
+    told = not unwatch(target, errand)
+    if record.process is not None and record.process.dead:
+        raise Killed
+    if taken and errand.answer is UNSET:  # it has ended, or is just about to
+        raise ServerExit(errand.reason, sup) if told else NoProcess(sup)
+    return errand.answer
 
 
 class _Start(NamedTuple):
@@ -68,6 +110,22 @@ class SupervisorServer(MaskedServer):
         result = run_exposed(process, record, supervisor.init, arg.arg, **arg.flags)
         return supervisor.started(process, result) if type(result) is Ok else result
 
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Handle a message that comes past the mailbox, or carry out an errand. Never raises."""
+        if type(message) is not _Errand:
+            super().take(message, process, record)
+            return
+        try:
+            try:
+                answer = SupervisorBase.answer(message.request, self.state)
+                if not process.dead:
+                    message.answer = answer
+            except BaseException as error:  # noqa: BLE001  whatever a callback raises is the exit reason
+                if not process.dead:
+                    self._finish(exits.reason_of(error), message.request, record)
+        except BaseException as error:  # noqa: BLE001  without this a worker would end and its processor be lost
+            survive(process, record, error)
+
 
 class SupervisorBase(Actor):
     """What all kinds of supervisors are and answer."""
@@ -89,12 +147,17 @@ class SupervisorBase(Actor):
         if type(request) is not _Request:
             report_unexpected(state.process, "call", request)
             return NoReply(state)
+        return Reply(self.answer(request, state), state)
+
+    @staticmethod
+    def answer(request: _Request, state: SupervisorChildren) -> Any:
+        """What ``ask`` is told: what was asked for, or why it is refused."""
         try:
-            return Reply(getattr(state, request.operation)(request.argument), state)
+            return getattr(state, request.operation)(request.argument)
         except SupervisionError as refusal:
             if isinstance(refusal, StartError):
                 report_failed_start(refusal, "it is not started, and the caller is told")
-            return Reply(refusal, state)
+            return refusal
 
     def handle_info(self, message: Any, state: SupervisorChildren) -> NoReply | Stop:
         """Handle the end of a child, or another attempt to restart one."""

@@ -190,7 +190,7 @@ class Acceptor(Actor):
             return self._accept_failed(error, state)
         start_time = monotonic_time()
         if self.turns is not None:
-            self.turns.pass_turn()  # there may be more, and somebody else can take it
+            self.turns.pass_on()  # somebody else can take the next
         self.admission.admit(raw, start_time)
         self._wait()
         return NoReply(state)
