@@ -41,12 +41,11 @@ __all__ = [
 
 
 class Cast:
-    """A message for ``handle_cast``."""
+    """A message for ``handle_cast``. Without an ``__init__``, which would take as long again as all else of a cast."""
 
     __slots__ = ("message",)
 
-    def __init__(self, message: Any) -> None:
-        self.message = message
+    message: Any
 
 
 class StopRequest:
@@ -111,7 +110,7 @@ def call(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     """
     milliseconds("timeout", timeout)
     me = this_process()
-    target = dest._process if type(dest) is Pid else names.resolve(dest)
+    target = dest if type(dest) is Process else names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot call itself: {dest!r}")
     question = Call(current.record, me.pid, request)
@@ -159,19 +158,21 @@ def cast(dest: Any, message: Any) -> None:
 
     Counterpart: ``gen_server:cast/2``.
     """
-    target = dest._process if type(dest) is Pid else names.find(dest)
+    target = dest if type(dest) is Process else names.find(dest)
     if target is None:
         return
+    order = Cast()
+    order.message = message
     record = current.record
     process = record.exposed
     if process is None:
-        deliver(target, Cast(message))
+        deliver(target, order)
         return
     record.exposed = None  # ``library_call`` written out, as in ``process.send``
     if process.dead:
         record.exposed = process
         raise Killed
-    deliver(target, Cast(message))
+    deliver(target, order)
     record.exposed = process
     if process.dead:
         raise Killed

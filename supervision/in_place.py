@@ -13,7 +13,7 @@ from supervision.scheduler import deliver, scheduler
 from supervision.threads import ThreadRecord, current
 from supervision.waits import Wait
 
-__all__ = ["carry_out", "post_in_place", "run_in_place"]
+__all__ = ["carry_out", "may_run_in_place", "post_in_place", "run_first", "run_in_place"]
 
 # How deep processes may run in place within each other. Each level takes about ten Python frames of the stack.
 DEEPEST: Final = 16
@@ -35,7 +35,7 @@ def post_in_place(target: Process, question: Wait) -> None:
 
 
 def carry_out(target: Process, record: ThreadRecord, errand: Any) -> bool:
-    """Have ``target`` take ``errand``, for which nobody waits, on the caller's thread; False: it has other things to do.
+    """Have ``target`` take ``errand`` on the caller's thread, who does not wait for it; False: it is busy.
 
     Its body must know what an errand is.
     """
@@ -53,13 +53,23 @@ def run_in_place(target: Process, record: ThreadRecord, wait: Wait) -> bool:
     return taken
 
 
-def _take_over(target: Process, record: ThreadRecord) -> bool:
-    """Take ``running`` of a process that is to be run in place, if it may be; False: it must be notified.
+def run_first(target: Process, record: ThreadRecord, order: Wait) -> None:
+    """Have a new process, of which the caller holds ``running``, take ``order`` before anything else."""
+    _run(target, record, order, order)
 
-    Only a worker runs others in place, which has no deadline and will wait in any case: a foreign thread would let
-    Ctrl-C hit the callee.
+
+def may_run_in_place(record: ThreadRecord) -> bool:
+    """Whether the calling thread may run another process on behalf of its own.
+
+    Only a worker does, which has no deadline and will wait in any case: a foreign thread would let Ctrl-C hit the
+    callee.
     """
-    if not record.worker or record.depth >= DEEPEST or len(target.mailbox) > MOST_MAIL:
+    return record.worker and record.depth < DEEPEST
+
+
+def _take_over(target: Process, record: ThreadRecord) -> bool:
+    """Take ``running`` of a process that is to be run in place, if it may be; False: it must be notified."""
+    if len(target.mailbox) > MOST_MAIL or not may_run_in_place(record):
         return False
     body = target.body
     if body is None or not body.in_place or not target.running.acquire(False):

@@ -140,7 +140,7 @@ def send(dest: Any, message: Any) -> Any:
 
     Counterpart: ``erlang:send/2``.
     """
-    target = dest._process if type(dest) is Pid else names.resolve(dest)
+    target = dest if type(dest) is Process else names.resolve(dest)
     record = current.record
     process = record.exposed
     # ``library_call`` written out: sending is the commonest thing of all.

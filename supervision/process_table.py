@@ -34,11 +34,15 @@ class Pid:
     Counterpart: a pid.
     """
 
-    __slots__ = ("__weakref__", "_number", "_process")
+    # The record of the process itself, under a type that shows nothing of it. Two objects that know each other would
+    # leave every process that has ended to the garbage collector, which has to find it first.
+    __slots__ = ("__weakref__", "_number")
 
-    def __init__(self, process: Process) -> None:
-        self._number = next(_numbers)
-        self._process = process
+    _number: int
+
+    @property
+    def _process(self) -> Process:
+        return self  # type: ignore[return-value]  # only Process is ever instantiated
 
     def __repr__(self) -> str:
         process = self._process
@@ -105,8 +109,8 @@ class Body(Protocol):
         """The process is dead and no thread runs it any more; never blocks, never raises."""
 
 
-class Process:
-    """The record of one process.
+class Process(Pid):
+    """The record of one process, which is also its pid.
 
     Three locks, always taken in this order and never two of one kind except two ``lock`` by ascending pid number:
 
@@ -120,7 +124,6 @@ class Process:
     """
 
     __slots__ = (
-        "__weakref__",
         "ancestors",
         "at_burial",
         "body",
@@ -141,7 +144,6 @@ class Process:
         "owned",
         "parent",
         "parked",
-        "pid",
         "queued",
         "running",
         "skipped",
@@ -153,10 +155,10 @@ class Process:
     )
 
     def __init__(self, kind: str, body: Body | None, context: contextvars.Context | None) -> None:
+        self._number = next(_numbers)
         self.kind = kind
         self.body = body
         self.context = context
-        self.pid = Pid.__new__(Pid)
         self.ancestors: tuple[Pid, ...] = ()
         self.lineage: tuple[Pid, ...] | None = None  # the ancestors of its children, once there has been one
         self.parent: Pid | None = None  # who started it by ``start_link``; its EXIT is an order to end
@@ -184,14 +186,15 @@ class Process:
         # Called when it is dead and no thread can be running it any more; never blocks, never raises. Set before what
         # it is about is owned (``signals.own``), so that whoever buries the process sees it.
         self.at_burial: Callable[[], object] | None = None
-        Pid.__init__(self.pid, self)
+
+    @property
+    def pid(self) -> Pid:
+        """This process as others may see it."""
+        return self
 
     def publish(self) -> None:
         """Let everybody find it, once its creator has set what it is: from here on it can be killed."""
-        live_processes[self.pid] = self
-
-    def __repr__(self) -> str:
-        return f"<Process {self.pid!r} {self.kind}>"
+        live_processes[self] = self
 
     def has_mail(self) -> bool:
         """Whether a slice would find something to do."""

@@ -301,8 +301,9 @@ def deliver(process: Process, message: Any) -> None:
     if process.dead:
         return
     process.mailbox.append(message)
-    # ``notify`` written out: this is the commonest thing that happens at all.
-    if process.running.locked():
+    # ``notify`` written out: this is the commonest thing that happens at all. Under a flood both flags are mostly held,
+    # and to look at one costs a fraction of an attempt to take it.
+    if process.running.locked() or process.queued.locked():
         return
     if process.parked is not None and resume(process):
         return

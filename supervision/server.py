@@ -124,7 +124,9 @@ class Server:
 
     def _called(self, call: Call, record: ThreadRecord) -> None:
         if call.taken:  # a caller that somebody passes on; shown as a Cast is, so that nothing takes it for the request
-            self.perform(Cast(call), record, "handle_info", call)
+            shown = Cast()
+            shown.message = call
+            self.perform(shown, record, "handle_info", call)
             return
         call.taken = True
         self.perform(call, record, "handle_call", call.request, call)

@@ -50,7 +50,7 @@ def link(one: Process, other: Process) -> bool:
     """Link two processes; False if ``other`` is dead."""
     if one is other:
         return True
-    first, second = (one, other) if one.pid._number < other.pid._number else (other, one)
+    first, second = (one, other) if one._number < other._number else (other, one)
     with first.lock, second.lock:
         if other.dead or one.dead:
             return not other.dead
@@ -66,7 +66,7 @@ def unlink(one: Process, other: Process) -> None:
     """Remove the link between two processes, if there is one. No EXIT of ``other`` comes by it afterwards."""
     if one is other:
         return
-    first, second = (one, other) if one.pid._number < other.pid._number else (other, one)
+    first, second = (one, other) if one._number < other._number else (other, one)
     with first.lock, second.lock:
         if one.links is not None:
             one.links.pop(other, None)
@@ -242,7 +242,7 @@ def _spread(death: _Death) -> None:
 
 def _let_go(death: _Death) -> None:
     process = death.process
-    live_processes.pop(process.pid, None)
+    live_processes.pop(process, None)
     names.release(process)
     if death.owned:
         _release_owned(process, death.reason, death.owned)

@@ -16,11 +16,11 @@ from supervision.arguments import boolean, milliseconds, unknown_options
 from supervision.dedicated import launch_dedicated
 from supervision.errors import AlreadyRegistered, AlreadyStarted, Ignored, StartError, StartTimeout
 from supervision.foreign import this_process
-from supervision.in_place import run_in_place
+from supervision.in_place import may_run_in_place, run_first
 from supervision.messages import INFINITY, Exit
 from supervision.orders import Start
 from supervision.process_table import Pid, Process, ancestry
-from supervision.scheduler import notify
+from supervision.scheduler import bury, notify
 from supervision.threads import ThreadRecord, current
 from supervision.waits import deadline_after, wait_for
 
@@ -89,7 +89,7 @@ def start(
     process = _new(actor_class, me, options)
     order = Start(record, me.pid, arg, trapping=me.trap_exit)
     process.monitored_by = {order: order}
-    process.mailbox.append(order)
+    in_place = _take_first(process, record, order, options)
     try:
         process.publish()
         if linked:
@@ -100,14 +100,27 @@ def start(
         # Last: whoever finds the process by its name may send to it at once, and ``init`` must come first.
         if options.name is not None:
             _claim_name(process, options.name)
-        if options.dedicated_thread:
-            launch_dedicated(process)
-        elif options.timeout != INFINITY or not run_in_place(process, record, order):
-            notify(process)
+        if not in_place:
+            launch = launch_dedicated if options.dedicated_thread else notify
+            launch(process)
     except BaseException:  # or a process would be left that nobody knows of
         _abandon(process, me, record, order)
+        if in_place:
+            process.running.release()
+            bury(process)
         raise
+    if in_place:
+        run_first(process, record, order)
     return _await(process, me, record, order, options.timeout)
+
+
+def _take_first(process: Process, record: ThreadRecord, order: Start, options: StartOptions) -> bool:
+    """Take ``running`` of a new process if its ``init`` may run on this thread, else put the order into its mailbox."""
+    if options.timeout != INFINITY or options.dedicated_thread or not may_run_in_place(record):
+        process.mailbox.append(order)
+        return False
+    process.running.acquire()  # nobody knows of it yet; what others send it waits until ``init`` has run
+    return True
 
 
 def _new(actor_class: type[Actor], me: Process, options: StartOptions) -> Process:

@@ -63,7 +63,7 @@ class _Errand:
 def ask(sup: Any, operation: str, argument: Any) -> Any:
     """Have a supervisor do something, and raise here what it finds wrong."""
     request = _Request(operation, argument)
-    answer = _ask_in_place(sup, request) if type(sup) is Pid else UNSET
+    answer = _ask_in_place(sup, request) if type(sup) is Process else UNSET
     if answer is UNSET:
         answer = call(sup, request, INFINITY)
     if isinstance(answer, SupervisionError):
@@ -71,9 +71,9 @@ def ask(sup: Any, operation: str, argument: Any) -> Any:
     return answer
 
 
-def _ask_in_place(sup: Pid, request: _Request) -> Any:
+def _ask_in_place(target: Process, request: _Request) -> Any:
     """Have the request carried out on this thread, with nothing of ``call`` but its outcome; UNSET: it cannot be."""
-    target, record = sup._process, current.record
+    record = current.record
     body = target.body
     if not isinstance(body, SupervisorServer) or not body.started or body.observer is not None:
         return UNSET
@@ -85,7 +85,7 @@ def _ask_in_place(sup: Pid, request: _Request) -> Any:
     if record.process is not None and record.process.dead:
         raise Killed
     if taken and errand.answer is UNSET:  # it has ended, or is just about to
-        raise ServerExit(errand.reason, sup) if told else NoProcess(sup)
+        raise ServerExit(errand.reason, target) if told else NoProcess(target)
     return errand.answer
 
 

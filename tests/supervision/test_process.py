@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import pickle
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from supervision import BadType, Exit, Pid, ProcessExit, process
+from supervision import BadType, Down, Exit, Pid, ProcessExit, process
 
 DEADLINE = 5_000
 
@@ -146,9 +148,17 @@ class TestPids:
         with pytest.raises(TypeError, match="meaningful only in the operating-system process that made it"):
             pickle.dumps(process.self())
 
-    def test_the_record_behind_one_shows_it(self) -> None:
-        pid = process.self()
-        assert repr(pid._process) == f"<Process {pid!r} foreign>"
+    def test_a_process_that_has_ended_is_not_left_to_the_garbage_collector(self) -> None:
+        gc.disable()
+        try:
+            pid, ref = process.spawn_monitor(lambda: None)
+            assert process.receive(Down).ref is ref
+            last, gone = weakref.ref(pid), threading.Event()
+            weakref.finalize(pid, gone.set)
+            del pid
+            assert gone.wait(10), gc.get_referrers(last())
+        finally:
+            gc.enable()
 
 
 class TestInfo:
