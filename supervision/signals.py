@@ -300,7 +300,8 @@ def _drop_monitors(process: Process) -> None:
 def _signal_links(process: Process, reason: Any, links: dict[Process, None]) -> bool:
     """Send EXIT along the links; True if the supervisor that started the process has got it and will report."""
     reported_by_parent = False
-    for peer in links:
+    # The latest link first, which is the parent's last: what it started ends before its supervisor starts it again.
+    for peer in reversed(links):
         death = None
         with peer.lock:
             if peer.links is None or process not in peer.links:

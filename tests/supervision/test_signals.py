@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from supervision import BadType, Down, Exit, Pid, ProcessExit, ReceiveTimeout, process
+from supervision import BadType, Down, Exit, Pid, ProcessExit, ReceiveTimeout, process, signals
+from supervision.process_table import Process
+from supervision.scheduler import notify
 
 DEADLINE = 5_000
 
@@ -18,16 +20,18 @@ def idle() -> None:
     process.receive(lambda message: message == "stop")
 
 
-def trapping(observer: Pid) -> None:
+def trapping(observer: Pid, linked: Pid | None) -> None:
     """Forward every message to ``observer``."""
     process.trap_exit(True)
+    if linked is not None:
+        process.link(linked)
     process.send(observer, "ready")
     while True:
         process.send(observer, process.receive())
 
 
-def spawn_trapping() -> Pid:
-    pid = process.spawn(trapping, process.self())
+def spawn_trapping(linked: Pid | None = None) -> Pid:
+    pid = process.spawn(trapping, process.self(), linked)
     assert process.receive(timeout=DEADLINE) == "ready"
     return pid
 
@@ -331,6 +335,23 @@ class TestOrder:
             down(ref)
             process.send(supervisor, "ask")
             assert process.receive(list, timeout=DEADLINE) == [Exit(child, "abc"), "ask"]
+
+    def test_the_latest_link_hears_of_a_death_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # What the dead had started ends with it, and must have a chance to before the supervisor starts it anew.
+        heard: list[Pid] = []
+
+        def noted(target: Process) -> None:
+            heard.append(target.pid)
+            notify(target)
+
+        victim = process.spawn(idle)
+        peers = [spawn_trapping(victim) for _ in range(3)]
+        monkeypatch.setattr(signals, "notify", noted)
+        process.exit(victim, "abc")
+        assert [pid for pid in heard if pid in peers] == peers[::-1]
+        assert [process.receive(timeout=DEADLINE) for _ in peers] == [Exit(victim, "abc")] * 3
+        for pid in peers:
+            end(pid)
 
 
 def linking() -> None:
