@@ -99,10 +99,10 @@ def register(name: str, process: Process) -> None:
         holder = _names.get(name)
         if holder is not None and not holder.dead:
             raise AlreadyRegistered(holder.pid, name)
-        if process.name is not None:
-            raise AlreadyRegistered(process.pid, process.name)
         if process.dead:  # ``dead`` is set before ``release`` takes the lock, so a dead process keeps no name
             raise NoProcess(process.pid)
+        if process.name is not None:
+            raise AlreadyRegistered(process.pid, process.name)
         _names[name] = process
         process.name = name
 

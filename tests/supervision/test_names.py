@@ -130,6 +130,13 @@ class TestRegister:
             process.register("worker", pid)
         assert process.whereis("worker") is None
 
+    def test_the_dead_that_had_a_name_get_no_other(self) -> None:
+        pid = process.spawn(idle)
+        process.register("first", pid)
+        end(pid)
+        with pytest.raises(NoProcess):
+            process.register("second", pid)
+
     @pytest.mark.row("NM-05")
     def test_a_name_that_nobody_has_cannot_be_given_back(self) -> None:
         with pytest.raises(NoProcess, match="'worker'"):
