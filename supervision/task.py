@@ -178,13 +178,12 @@ class Task(Generic[T]):
         brutally = timeout == BRUTAL_KILL
         limit = INFINITY if brutally else milliseconds("timeout", timeout)
         outcome = self._collect(Terms(0))
-        if outcome is not None:
-            return outcome
-        if self._monitor.is_spent():
-            return ("exit", "noproc")
-        outcome = self._end("kill" if brutally else "shutdown", limit) or self._end("kill", INFINITY)
+        if outcome is None and not self._monitor.is_spent():
+            outcome = self._end("kill" if brutally else "shutdown", limit) or self._end("kill", INFINITY)
         kind, reason = outcome or ("exit", "noproc")
-        return None if kind == "exit" and is_reason(reason, "killed" if brutally else "shutdown") else outcome
+        # Also if it ended so before it was asked: who shuts it down has what it wants.
+        asked = kind == "exit" and is_reason(reason, "killed" if brutally else "shutdown")
+        return None if asked else (kind, reason)
 
     @library_call
     def ignore(self) -> Outcome | None:

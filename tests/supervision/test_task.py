@@ -372,6 +372,12 @@ class TestShutdown:
         assert_no_mail()
 
     @pytest.mark.row("TK-22")
+    @pytest.mark.parametrize(("reason", "timeout"), [("shutdown", DEADLINE), ("killed", BRUTAL_KILL)])
+    def test_a_task_that_had_ended_as_it_would_be_asked_to_is_none(self, reason: str, timeout: Any) -> None:
+        assert ended(leave, reason).shutdown(timeout) is None
+        assert_no_mail()
+
+    @pytest.mark.row("TK-22")
     def test_a_task_whose_outcome_was_taken_is_noproc(self) -> None:
         task = Task.async_(int)
         task.await_()
