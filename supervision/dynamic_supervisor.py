@@ -37,7 +37,8 @@ class DynamicSupervisor(SupervisorBase):
         Args:
             *args: nothing; an overriding ``init`` gets the argument of ``start_link``.
             **flags: ``max_restarts`` (3) within ``max_seconds`` (5), ``max_children`` (INFINITY), ``extra_arguments``
-                (a tuple, put before the arguments of each child).
+                (a tuple, put before the arguments of each child), ``strategy`` (accepted for ported code; there is none
+                but ``"one_for_one"``).
 
         Raises:
             BadType, BadArgument: a flag is wrong.

@@ -75,6 +75,7 @@ class DynamicFlags:
             BadArgument: a flag has a wrong value.
         """
         arguments.unknown_options(owner, flags, _DYNAMIC_FLAGS)
+        arguments.one_of("strategy", flags.get("strategy", "one_for_one"), ("one_for_one",))
         extra_arguments = flags.get("extra_arguments", ())
         if not isinstance(extra_arguments, tuple | list):
             raise BadType(f"extra_arguments must be a tuple of arguments, got {extra_arguments!r}")
@@ -83,7 +84,7 @@ class DynamicFlags:
 
 
 _FLAGS = ("strategy", "max_restarts", "max_seconds", "auto_shutdown")
-_DYNAMIC_FLAGS = ("max_restarts", "max_seconds", "max_children", "extra_arguments")
+_DYNAMIC_FLAGS = ("strategy", "max_restarts", "max_seconds", "max_children", "extra_arguments")
 
 
 def _checked_intensity(flags: dict[str, Any]) -> tuple[int, int]:

@@ -110,7 +110,7 @@ class TestStartLink:
             ({"max_restarts": -1}, BadArgument),
             ({"max_seconds": INFINITY}, BadArgument),
             ({"max_childern": 1}, BadType),
-            ({"strategy": "one_for_all"}, BadType),
+            ({"strategy": "one_for_all"}, BadArgument),
             ({"name": 5}, BadType),
         ],
     )
@@ -120,6 +120,12 @@ class TestStartLink:
         with pytest.raises(error, match=next(iter(flags))):
             DynamicSupervisor.start_link(**flags)
         assert no_exit()
+
+    def test_the_only_strategy_may_be_named(self) -> None:
+        sup = DynamicSupervisor.start_link(strategy="one_for_one")
+        assert Supervisor.count_children(sup).specs == 0
+        DynamicSupervisor.stop(sup)
+        assert exit_of(sup) == "normal"
 
     def test_it_takes_no_argument(self) -> None:
         with pytest.raises(BadType, match="keywords"):
