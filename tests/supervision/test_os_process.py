@@ -4,7 +4,6 @@ import os
 import select
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from supervision import (
     process,
     stop,
 )
+from tests.os_processes import children_of
 from tests.supervision.supervised import PATIENCE
 
 FOREVER = "import os, signal, sys; os.write(int(sys.argv[1]), b'.'); signal.pause()"
@@ -48,11 +48,6 @@ def is_gone(os_pid: int) -> bool:
     except ChildProcessError:
         return True
     return False
-
-
-def children() -> str:
-    """The child processes of this one, zombies too."""
-    return "".join((task / "children").read_text() for task in Path("/proc/self/task").iterdir())
 
 
 def started() -> int:
@@ -116,16 +111,16 @@ class TestEnd:
         assert is_gone(os_pid)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the test looks into /proc")
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the test looks into /proc")
 def test_a_process_whose_end_nobody_could_notice_is_killed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("supervision.os_child._notice", refuse)
-    before = children()
+    before = children_of(os.getpid())
     with pytest.raises(StartError, match="can't start new thread"):
         OsProcess.start(OsCommand((sys.executable, "-c", "import signal; signal.pause()")))
-    assert children() == before
+    assert children_of(os.getpid()) == before
 
 
 class TestUnderASupervisor:

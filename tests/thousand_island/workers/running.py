@@ -9,10 +9,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from supervision import NoProcess, Pid, Ref, ServerExit, Supervisor, process
+from tests.os_processes import children_of
 from tests.thousand_island.serving import DEADLINE, SECONDS, down, reason_of
 from thousand_island import workers
 from thousand_island.workers.supervisor import shared
@@ -46,8 +46,7 @@ def worker_of(client: socket.socket) -> int:
 
 def children() -> set[int]:
     """The child processes of this one, zombies too."""
-    tasks = Path("/proc/self/task")
-    return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+    return children_of(os.getpid())
 
 
 def wait_for_end(*pidfds: int) -> None:

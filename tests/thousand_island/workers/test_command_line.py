@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.os_processes import children_of
 from tests.programs import PATIENCE, ROOT
 from tests.thousand_island.serving import exchange, is_closed
 from tests.thousand_island.workers.running import HANDLERS, connect, line, wait_for_end, worker_of
@@ -37,8 +38,7 @@ class Program:
 
     def workers(self) -> set[int]:
         """The processes of the workers that there are."""
-        tasks = Path(f"/proc/{self.running.pid}/task")
-        return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+        return children_of(self.running.pid)
 
     def ended(self) -> tuple[int, str]:
         """Wait for the end; the exit status and what was written to stderr."""

@@ -18,7 +18,7 @@ from thousand_island.errors import WorkerFailed
 from thousand_island.transports import SSL
 from thousand_island.workers.supervisor import shared
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the tests look into /proc")
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the tests look into /proc")
 
 
 class TestServing:
