@@ -256,7 +256,7 @@ class Server:
         elif kind is Reply and name == "handle_call":
             self.state = result.state
             self._answer(message, result.value)
-        elif kind is Stop:
+        elif kind is Stop and (result.reply is UNSET or name == "handle_call"):
             if result.state is not UNSET:
                 self.state = result.state
             self._finish(result.reason, message, record, reply=result.reply)
@@ -387,7 +387,7 @@ _INTERNAL: Final[dict[type, Callable[..., None]]] = {
 _EXPECTED: Final = {
     "init": "Ok, Ignore or Stop",
     "handle_call": "Reply, NoReply or Stop",
-    "handle_cast": "NoReply or Stop",
-    "handle_info": "NoReply or Stop",
-    "handle_continue": "NoReply or Stop",
+    "handle_cast": "NoReply, or Stop without a reply",
+    "handle_info": "NoReply, or Stop without a reply",
+    "handle_continue": "NoReply, or Stop without a reply",
 }

@@ -77,7 +77,11 @@ class EndingConnection(IdleTime):
             ending = self._last_callback(ending, record)
         if socket is None:  # the order to end came before the connection
             ending = dataclasses.replace(ending, crash=exits.is_crash(ending.reason))
-        crash = self._crash(ending.reason, message, record) if ending.crash else QUIET
+        crash: Any = None
+        if ending.crash:
+            crash = self._crash(ending.reason, message, record)
+        elif exits.is_crash(ending.reason):
+            crash = QUIET
         if socket is not None and disown(self.process, socket):  # else it was killed meanwhile, and that has done this
             socket.release()
             socket.stop_span(ending.error)

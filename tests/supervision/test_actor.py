@@ -77,7 +77,9 @@ class TestHandleInfo:
 
         monitor = process.monitor(stopping)
         _, ref = process.spawn_monitor(ask)
-        assert process.receive(Down, timeout=DEADLINE) == Down(monitor, stopping, "normal")
+        down = process.receive(Down, timeout=DEADLINE)
+        assert down.ref is monitor
+        assert isinstance(down.reason, BadReturn)  # there is no call that it could have answered
         stop(passing, ("shutdown", "unanswered"))
         assert process.receive(Down, timeout=DEADLINE).ref is ref
         assert answers == []
@@ -149,6 +151,22 @@ class TestBadReturns:
         down = process.receive(timeout=DEADLINE)
         assert down.ref is ref
         assert isinstance(down.reason, BadReturn)
+
+    @pytest.mark.parametrize("callback", ["handle_cast", "handle_info", "handle_continue"])
+    def test_a_stop_with_a_reply_is_one_too(self, actor: Pid, callback: str) -> None:
+        def reply(state: Any) -> Stop:
+            return Stop("normal", state, reply="to nobody")
+
+        ref = process.monitor(actor)
+        if callback == "handle_info":
+            send(actor, reply)
+        else:
+            cast(actor, reply if callback == "handle_cast" else lambda state: NoReply(state, continue_with=reply))
+        down = process.receive(timeout=DEADLINE)
+        assert down.ref is ref
+        assert isinstance(down.reason, BadReturn)
+        assert f"{callback} returned Stop(" in str(down.reason)
+        assert "expected NoReply, or Stop without a reply" in str(down.reason)
 
     @pytest.mark.parametrize("timeout", [0.5, -1, "1", True])
     def test_a_timeout_that_is_no_duration_is_one_too(self, timeout: Any) -> None:
