@@ -24,6 +24,7 @@ from supervision import (
     Ignore,
     Ignored,
     MaxChildren,
+    NoProcess,
     NotFound,
     Ok,
     Pid,
@@ -540,6 +541,72 @@ def started_or_failed(sup: Pid, spec: ChildSpec) -> Any:
     except StartError as error:
         return error.child_id
     return "started"
+
+
+class TestAskedByActors:
+    """An actor's request may be carried out on its own thread, past the supervisor's mailbox."""
+
+    def test_what_the_supervisor_has_been_told_before_comes_first(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(max_children=1)
+        actor = Doer.start(None)
+
+        def replace() -> bool:
+            for number in range(100):
+                child = DynamicSupervisor.start_child(sup, worker(number))
+                assert child is not None
+                process.exit(child, "kill")
+            return True
+
+        assert do(actor, replace)
+        end(actor, "kill")
+
+    def test_it_runs_on_their_thread_and_as_the_supervisor(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        actor = Doer.start(None)
+        ran: list[Any] = []
+
+        def start() -> Pid:
+            ran.append((threading.get_ident(), process.self()))
+            return Worker.start_link(Script())
+
+        def ask() -> int:
+            DynamicSupervisor.start_child(sup, ChildSpec(1, start))
+            return threading.get_ident()
+
+        assert ran == [(do(actor, ask), sup)]
+        end(actor, "kill")
+
+    def test_a_refusal_is_raised_where_it_was_asked_for(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(max_children=0)
+        actor = Doer.start(None)
+
+        def ask() -> bool:
+            with pytest.raises(MaxChildren):
+                DynamicSupervisor.start_child(sup, worker(1))
+            with pytest.raises(NotFound):
+                DynamicSupervisor.terminate_child(sup, process.self())
+            return True
+
+        assert do(actor, ask)
+        end(actor, "kill")
+
+    def test_one_that_has_ended_is_nobody(self) -> None:
+        sup = DynamicSupervisor.start()
+        DynamicSupervisor.stop(sup)
+        actor = Doer.start(None)
+
+        def ask() -> bool:
+            with pytest.raises(NoProcess):
+                DynamicSupervisor.count_children(sup)
+            return True
+
+        assert do(actor, ask)
+        end(actor, "kill")
+
+    def test_another_kind_of_actor_is_sent_the_request(self) -> None:
+        actor, other = Doer.start(None), Doer.start(None)
+        with pytest.raises(ServerExit):  # it has no idea what that is
+            do(actor, lambda: DynamicSupervisor.count_children(other))
 
 
 class TestFaults:
