@@ -552,7 +552,7 @@ class TestAskedByActors:
 
         def replace() -> bool:
             for number in range(100):
-                child = DynamicSupervisor.start_child(sup, worker(number))
+                child = DynamicSupervisor.start_child(sup, worker(number, restart="temporary"))
                 assert child is not None
                 process.exit(child, "kill")
             return True
