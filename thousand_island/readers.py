@@ -178,8 +178,12 @@ class BlockingReader:
             self.reading = processes.spawn(self._read)._process
 
     def detach(self) -> None:
-        """End the process that reads."""
+        """End the process that reads, and have its ``recv`` return: no peer sees a close while a thread is in there."""
         if self.reading is not None:
+            try:
+                self.transport.shutdown(self.socket, "read")
+            except Exception:  # noqa: BLE001 - a transport is the user's; without this the socket would stay open
+                pass
             end(self.reading, "killed")
 
     def _receive(self, length: int, deadline: float | None) -> bytes:

@@ -20,7 +20,7 @@ from tests.thousand_island.serving import (
     message,
     serve,
 )
-from tests.thousand_island.transports import Flaky, InMemory, Pipe, Plain
+from tests.thousand_island.transports import Flaky, InMemory, Pipe, Plain, Wrapping
 from thousand_island import Close, Continue, SocketClosed, stop
 
 
@@ -81,7 +81,7 @@ class Words(Telling):
         return NoReply(state)
 
 
-@pytest.fixture(params=[Flaky, Plain, InMemory])
+@pytest.fixture(params=[Flaky, Plain, Wrapping, InMemory])
 def transport(request: pytest.FixtureRequest) -> Any:
     return request.param()
 

@@ -1,4 +1,4 @@
-"""Transports of somebody else: one that delegates to TCP and fails on demand, and two with sockets of their own."""
+"""Transports of somebody else: one that delegates to TCP and fails on demand, and three with sockets of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import queue
 import select
 import socket
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from supervision import INFINITY
@@ -127,6 +128,35 @@ class Plain:
 
     def connection_information(self, sock: Any) -> Any:
         raise NotSecure("plain")
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A socket without ``fileno``: one of the socket module inside."""
+
+    inner: socket.socket
+
+
+class Wrapping(Plain):
+    """As Plain, with connections that show no descriptor."""
+
+    def accept(self, listener: Any) -> Any:
+        return Wrapped(super().accept(listener))
+
+    def recv(self, sock: Any, length: int, timeout: float) -> bytes:
+        return super().recv(sock.inner, length, timeout)
+
+    def send(self, sock: Any, data: Any) -> None:
+        super().send(sock.inner, data)
+
+    def shutdown(self, sock: Any, way: str) -> None:
+        super().shutdown(sock.inner, way)
+
+    def close(self, sock: Any) -> None:
+        super().close(sock.inner if isinstance(sock, Wrapped) else sock)
+
+    def peername(self, sock: Any) -> Any:
+        return super().peername(sock.inner)
 
 
 class Pipe:
