@@ -15,7 +15,7 @@ from supervision.calls import Call, Cast, SystemCall
 from supervision.errors import BadReturn, Killed
 from supervision.process_table import Process
 from supervision.reports import NOTHING
-from supervision.results import UNSET, Ok
+from supervision.results import UNSET, Ok, Stop
 from supervision.threads import ThreadRecord
 from supervision.trampoline import run_exposed, survive
 from thousand_island import endings
@@ -262,6 +262,8 @@ class Connection(EndingConnection):
         return UNSET
 
     def _apply_actor_result(self, name: str, result: Any, message: Any, record: ThreadRecord) -> Any:
+        if type(result) is Stop and result.state is None:
+            result = Stop(result.reason, reply=result.reply)  # None is no pair: it means what leaving it out means
         if hasattr(result, "state") and result.state is not UNSET:
             self._check_shape(name, result.state)
         argument = super()._apply(name, result, message, record)

@@ -227,6 +227,13 @@ class TestState:
         peer.server.settle()
         assert "(socket, state)" in caplog.text
 
+    @pytest.mark.parametrize("rest", [(), (None,)])
+    def test_a_stop_without_one_keeps_the_present_one(self, peer: Peer, rest: Any) -> None:
+        ref = process.monitor(peer.pid)
+        process.send(peer.pid, lambda state: Stop("normal", *rest))
+        assert message() == ("handle_close", True, None)
+        assert reason_of(ref) == "normal"
+
     @pytest.mark.row("TIH-02")
     def test_of_a_call_too_whose_caller_hears_of_it(self, peer: Peer) -> None:
         with pytest.raises(ServerExit, match="doesn't match the expected"):
