@@ -39,7 +39,8 @@ _EINVAL: Final = signal_of("acceptor.einval")
 _ACCEPT_ERROR: Final = signal_of("acceptor.accept_error")
 _EMFILE: Final = signal_of("acceptor.emfile")
 
-# Milliseconds until the next attempt when the system has no descriptor or memory left; upstream's value.
+# Milliseconds until the next attempt when the system has no descriptor or memory left, which is upstream's value, or
+# when there was no connection and nobody can tell of the next.
 BACK_OFF: Final = 100
 
 _TRY_AGAIN: Final = "try_again"
@@ -172,6 +173,8 @@ class Acceptor(Actor):
             return  # until there is room for that one
         if self.turns is not None:
             self.turns.wait_turn(this_process(), first=first)
+        elif first:  # a listener without a descriptor, whose accept does not wait either
+            process.send_after(process.self(), _TRY_AGAIN, BACK_OFF)
         else:  # a transport of somebody else without descriptors: its accept waits
             deliver(this_process(), _TRY_AGAIN)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,6 +25,8 @@ from tests.thousand_island.serving import (
 )
 from tests.thousand_island.transports import Flaky, oserror
 from thousand_island import stop
+from thousand_island.acceptor import BACK_OFF
+from thousand_island.transports import TCP
 
 EXHAUSTED = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM]
 NETWORK = [
@@ -33,6 +38,49 @@ NETWORK = [
 @pytest.fixture
 def flaky() -> Flaky:
     return Flaky()
+
+
+@dataclass(frozen=True)
+class Box:
+    """A listener that shows no descriptor."""
+
+    inner: Any
+
+
+class Boxing(Flaky):
+    """TCP with a listener in a Box: its accept does not wait. Knows when it was called, and whether somebody came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[float, bool]] = []
+
+    def listen(self, port: int, options: Any) -> Any:
+        return Box(TCP.listen(port, options))
+
+    def accept(self, box: Any) -> Any:
+        now = time.monotonic()
+        try:
+            sock = TCP.accept(box.inner)
+        except BlockingIOError:
+            self.asked.append((now, False))
+            raise
+        self.asked.append((now, True))
+        return sock
+
+    def sockname(self, sock: Any) -> Any:
+        return TCP.sockname(sock.inner if isinstance(sock, Box) else sock)
+
+    def close(self, sock: Any) -> None:
+        TCP.close(sock.inner if isinstance(sock, Box) else sock)
+
+
+def test_where_nobody_tells_of_the_next_client_an_accept_that_found_none_is_repeated_after_a_while() -> None:
+    boxing = Boxing()
+    with serve(Echo, transport_module=boxing) as server:
+        for _ in range(2):
+            with server.connect() as client:
+                assert exchange(client, b"hello") == b"hello"
+    assert all(later - asked > BACK_OFF / 2_000 for (asked, came), (later, _) in pairwise(boxing.asked) if not came)
 
 
 class TestAcceptErrors:
