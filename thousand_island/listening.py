@@ -102,9 +102,12 @@ class Listening:
         return bool(sockets)
 
     def _close(self, socket: Any, turns: Turns | None) -> None:
-        if turns is not None and turns is not socket:
+        transport = self.config.transport_module
+        if turns is None:
+            _end_accept(transport, socket)
+        elif turns is not socket:
             turns.close()  # first, while the descriptor is the socket's
-        self.config.transport_module.close(socket)
+        transport.close(socket)
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """The Listener has ended, in whatever way."""
@@ -113,6 +116,14 @@ class Listening:
             span, self.span = self.span, None
         if span is not None:
             span.stop()
+
+
+def _end_accept(transport: Any, listener: Any) -> None:
+    """Have an ``accept`` that waits return: the system goes on listening as long as a thread is in accept(2)."""
+    try:
+        transport.shutdown(listener, "read_write")
+    except Exception:  # noqa: BLE001 - a transport is the user's, and need not know how; without this nothing is closed
+        pass
 
 
 def _turns_at(listener: Any) -> Turns | None:

@@ -21,6 +21,7 @@ from tests.thousand_island.serving import (
     serve,
     tree,
 )
+from tests.thousand_island.transports import Wrapping
 from thousand_island import Continue, ServerInfo, ServerUnavailable
 from thousand_island.server import child_pid
 
@@ -66,6 +67,14 @@ class TestSuspend:
             thousand_island.suspend(server.pid)
             with pytest.raises(ConnectionRefusedError):
                 server.connect()
+
+    def test_so_it_is_where_an_acceptor_waits_in_the_accept_of_the_system(self) -> None:
+        with events_of(Echo) as events, serve(Echo, transport_module=Wrapping()) as server:
+            address = thousand_island.listener_info(server.pid)
+            thousand_island.suspend(server.pid)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            assert "error" not in events.wait("acceptor.stop")[1]
 
     def test_connections_stay_and_are_served(self) -> None:
         with serve(Echo, num_acceptors=3) as server, server.connect() as one, server.connect() as other:

@@ -138,10 +138,13 @@ class Wrapped:
 
 
 class Wrapping(Plain):
-    """As Plain, with connections that show no descriptor."""
+    """As Plain, with listeners and connections that show no descriptor."""
+
+    def listen(self, port: int, options: Any) -> Any:
+        return Wrapped(super().listen(port, options))
 
     def accept(self, listener: Any) -> Any:
-        return Wrapped(super().accept(listener))
+        return Wrapped(super().accept(listener.inner))
 
     def recv(self, sock: Any, length: int, timeout: float) -> bytes:
         return super().recv(sock.inner, length, timeout)
@@ -153,7 +156,10 @@ class Wrapping(Plain):
         super().shutdown(sock.inner, way)
 
     def close(self, sock: Any) -> None:
-        super().close(sock.inner if isinstance(sock, Wrapped) else sock)
+        super().close(sock.inner)
+
+    def sockname(self, sock: Any) -> Any:
+        return super().sockname(sock.inner)
 
     def peername(self, sock: Any) -> Any:
         return super().peername(sock.inner)
