@@ -247,6 +247,34 @@ class TestMeanwhile:
             assert message() == ("answer", "third")
             assert process.demonitor(answer[1], flush=True) in (True, False)
 
+    def test_message_sent_when_it_is_done_comes_before_data_that_the_client_sends_then(
+        self, certificates: Certificates
+    ) -> None:
+        gate = threading.Event()
+
+        class Gated(Subject):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                return Continue(state, continue_with=self.pid)
+
+            def handle_continue(self, pid: Any, state: Any) -> Any:
+                process.send(state[1], ("connected", pid))
+                assert gate.wait(SECONDS)
+                return NoReply(state)
+
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                process.send(state, ("handle_data", True, data))
+                return Continue(state)
+
+        with (
+            serve_tls(Gated, certificates, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            _, pid = message()
+            process.send(pid, "first")
+            client.sendall(b"second")
+            gate.set()
+            assert [message()[::2] for _ in range(2)] == [("handle_info", "first"), ("handle_data", b"second")]
+
     def test_shutdown_is_heard_of(self, certificates: Certificates) -> None:
         with events_of(Subject) as events, serve_subject(certificates) as server, server.connect() as client:
             pid = stalled(events, server)

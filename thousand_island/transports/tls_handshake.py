@@ -132,6 +132,7 @@ class HandshakingStream(Stream):
             raise SocketTimeout("the handshake was not done in time") from None
         except ConnectionError:
             raise SocketClosed(_GONE) from None
+        self.look_again = True  # its waits, or who still reads the clear connection, may have taken what told of data
 
     def try_handshake(self) -> bool:
         """Go on with the handshake as far as possible at once; True if it is done.
@@ -164,7 +165,9 @@ class HandshakingStream(Stream):
             self._flush()
             self._fill()
         self._flush()  # the last words of the handshake, and the tickets
-        self.look_again = True  # the client's first data may have come together with its last words
+        # The client's first data may have come together with its last words. If it has not, nothing is made up here:
+        # the owner would read at once what comes after messages that it has not had yet.
+        self.look_again = self.look_again or self.incoming.pending > 0
         self.established = True
 
     def _begin(self) -> None:
