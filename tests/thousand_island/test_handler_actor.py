@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from supervision import (
 )
 from tests.thousand_island.serving import (
     DEADLINE,
+    SECONDS,
     Server,
     Telling,
     exchange,
@@ -114,6 +116,33 @@ class TestMessages:
         assert call(peer.pid, "stop", DEADLINE) == "stopping"
         assert is_closed(peer.client)
         assert message() == ("handle_close", True, None)
+
+    def test_one_that_was_sent_first_comes_before_data(self) -> None:
+        gate = threading.Event()
+
+        class Gated(Messenger):
+            def handle_info(self, message: Any, state: Any) -> Any:
+                process.send(state[1], ("handle_info", message))
+                return NoReply(state, continue_with="gate")
+
+            def handle_continue(self, argument: Any, state: Any) -> Any:
+                process.send(state[1], ("handle_continue", argument))
+                assert gate.wait(SECONDS)
+                return NoReply(state)
+
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                process.send(state, ("handle_data", data))
+                return Continue(state)
+
+        with serve(Gated, handler_options=process.self()) as server:
+            peer = Peer(server)
+            process.send(peer.pid, "first")
+            assert [message(), message()] == [("handle_info", "first"), ("handle_continue", "gate")]
+            process.send(peer.pid, "second")
+            peer.client.sendall(b"third")
+            gate.set()
+            told = [("handle_info", "second"), ("handle_continue", "gate"), ("handle_data", b"third")]
+            assert [message() for _ in told] == told
 
     @pytest.mark.row("TIH-24")
     def test_continue_with_runs_handle_continue_before_anything_else(self, peer: Peer) -> None:

@@ -232,6 +232,7 @@ class Stream:
             post(source)  # a send that took too long has closed it: the owner learns of it by reading
         elif not source.watched:
             watch(source)  # tells at once if the kernel has something already
+            self.look_again = False
             if self.buffered:
                 post(source)
         elif self.look_again or self.buffered:
