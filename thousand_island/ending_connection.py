@@ -23,7 +23,7 @@ from supervision.threads import ThreadRecord
 from supervision.trampoline import run_exposed
 from thousand_island import endings
 from thousand_island.endings import Ending
-from thousand_island.errors import SocketTimeout, reason_string
+from thousand_island.errors import SocketClosed, SocketTimeout, reason_string
 from thousand_island.handshake import Handshake
 from thousand_island.idle_time import IdleTime
 
@@ -53,7 +53,8 @@ class EndingConnection(IdleTime):
     def _of_escaped(self, error: BaseException) -> Ending:
         if isinstance(error, SocketTimeout):
             return endings.TIMED_OUT
-        if self.socket is not None and self.socket.raised(error):
+        # A SocketClosed that the handler has made itself means the same. Other errors may be of other sockets or files.
+        if self.socket is not None and (self.socket.raised(error) or isinstance(error, SocketClosed)):
             reason = reason_string(error)
             return endings.of_error(reason, silent=self.socket.silent_terminate_on_error, crash=False)
         if isinstance(error, ProcessExit):

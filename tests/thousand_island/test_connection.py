@@ -72,6 +72,9 @@ class Subject(Telling):
         socket.recv(10)
         raise AssertionError("nothing comes")
 
+    def give_up(self, socket: Any, state: Any) -> Any:
+        raise SocketClosed("the frame has no end")
+
     def nothing(self, socket: Any, state: Any) -> Any:
         return None
 
@@ -206,6 +209,12 @@ class TestTable:
         assert reason_of(case.ref) == "closed"
         assert message() == ("handle_error", False, "closed")
         assert case.stopped(b"read_until_closed") == "closed"
+        assert not caplog.records
+
+    def test_so_does_one_that_the_handler_has_made_itself(self, case: Case, caplog: pytest.LogCaptureFixture) -> None:
+        assert case.ends(b"give_up") == "closed"
+        assert message() == ("handle_error", False, "closed")
+        assert case.stopped(b"give_up") == "closed"
         assert not caplog.records
 
     @pytest.mark.row("TIS-07", "TID-22")
