@@ -65,6 +65,31 @@ def at_once(*functions: Callable[[], Any]) -> None:
         thread.join()
 
 
+def read_while_it_changes(read: Callable[[], None], change: Callable[[int], None]) -> None:
+    """Have two threads read a number of times, and a third one change something until they have done so.
+
+    Not the other way round: who reads without a pause leaves the GIL, at each turn only for a moment, to one that waits
+    for answers, and on a busy machine a number of changes would take for ever.
+    """
+    reading = [read, read]
+    changes = 0
+
+    def read_often() -> None:
+        try:
+            for _ in range(ROUNDS * 3):
+                read()
+        finally:
+            reading.pop()
+
+    def change_again_and_again() -> None:
+        nonlocal changes
+        while reading or not changes:
+            change(changes)
+            changes += 1
+
+    at_once(read_often, read_often, change_again_and_again)
+
+
 def attempt(function: Callable[[], Any], *errors: type[Exception]) -> Any:
     try:
         return function()
@@ -139,75 +164,56 @@ def test_starts_under_one_name_give_one_process(unique: str) -> None:
 
 
 def test_a_lookup_never_gives_one_whose_end_was_heard_of(registry: str) -> None:
-    over = threading.Event()
     seen: set[Pid] = set()
     gone: set[Pid] = set()
 
     def look() -> None:
-        while not over.is_set():
-            heard_of = set(gone)
-            found = {pid for pid, _ in Registry.lookup(registry, "key")}
-            assert not found & heard_of
-            seen.update(found)
+        heard_of = gone.copy()
+        found = {pid for pid, _ in Registry.lookup(registry, "key")}
+        assert not found & heard_of
+        seen.update(found)
 
-    def live_and_die() -> None:
-        try:
-            for _ in range(ROUNDS // 3):
-                pid = Doer.start()
-                do(pid, lambda: Registry.register(registry, "key"))
-                end(pid)
-                gone.add(pid)
-        finally:
-            over.set()
+    def live_and_die(number: int) -> None:
+        pid = Doer.start()
+        do(pid, lambda: Registry.register(registry, "key"))
+        end(pid)
+        gone.add(pid)
 
-    at_once(look, live_and_die)
+    read_while_it_changes(look, live_and_die)
     assert seen <= gone
 
 
 def test_a_registry_is_read_whole_while_it_changes(registry: str) -> None:
-    over = threading.Event()
-
     def read() -> None:
-        while not over.is_set():
-            entries = Registry.select(registry, lambda key, pid, value: True)
-            assert all(value == (key, "value") for key, _, value in entries)
-            assert 0 <= Registry.count(registry) <= 21
-            assert len(Registry.keys(registry, writer)) <= 21
+        entries = Registry.select(registry, lambda key, pid, value: True)
+        assert all(value == (key, "value") for key, _, value in entries)
+        assert 0 <= Registry.count(registry) <= 21
+        assert len(Registry.keys(registry, writer)) <= 21
 
-    def write() -> None:
-        try:
-            for number in range(ROUNDS * 3):
-                do(writer, lambda number=number: Registry.register(registry, number, (number, "value")))
-                do(writer, lambda number=number: Registry.unregister(registry, number - 20))
-        finally:
-            over.set()
+    def write(number: int) -> None:
+        do(writer, lambda: Registry.register(registry, number, (number, "value")))
+        do(writer, lambda: Registry.unregister(registry, number - 20))
 
     writer = Doer.start()
-    at_once(read, read, write)
+    read_while_it_changes(read, write)
     end(writer)
 
 
 def test_the_entries_of_a_key_are_read_whole_while_they_change() -> None:
     registry = Registry.start_link(keys="duplicate", name="registry")
-    over = threading.Event()
 
     def read() -> None:
-        while not over.is_set():
-            entries = Registry.lookup(registry, "key")
-            assert {pid for pid, _ in entries} <= {*writers}
-            assert [value for _, value in entries] == ["value"] * len(entries)
+        entries = Registry.lookup(registry, "key")
+        assert {pid for pid, _ in entries} <= {*writers}
+        assert [value for _, value in entries] == ["value"] * len(entries)
 
-    def write() -> None:
-        try:
-            for number in range(ROUNDS * 3):
-                do(writers[number % 2], lambda: Registry.register(registry, "key", "value"))
-                if number % 50 > 40:
-                    do(writers[number % 2], lambda: Registry.unregister(registry, "key"))
-        finally:
-            over.set()
+    def write(number: int) -> None:
+        do(writers[number % 2], lambda: Registry.register(registry, "key", "value"))
+        if number % 50 > 40:
+            do(writers[number % 2], lambda: Registry.unregister(registry, "key"))
 
     writers = [Doer.start(), Doer.start()]
-    at_once(read, read, write)
+    read_while_it_changes(read, write)
     for writer in writers:
         end(writer)
     stop(registry)
