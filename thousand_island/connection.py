@@ -14,6 +14,7 @@ from typing import Any, Final
 from supervision.calls import Call, Cast, SystemCall
 from supervision.errors import BadReturn, Killed
 from supervision.process_table import Process
+from supervision.readiness import Source, post
 from supervision.reports import NOTHING
 from supervision.results import UNSET, Ok, Stop
 from supervision.threads import ThreadRecord
@@ -179,6 +180,8 @@ class Connection(EndingConnection):
             return
         if self.attached is not socket.socket:
             self._attach()
+            if isinstance(self.source, Source):
+                post(self.source)  # what was told of may be there for the new one, and nobody will tell of it again
         self.reader.await_data()
         left = self.idle_left()
         if left is not None:

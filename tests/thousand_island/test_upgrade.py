@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from supervision import NoReply, process
 from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import (
     DEADLINE,
+    SECONDS,
     Server,
     Telling,
     events_of,
@@ -351,6 +353,27 @@ class TestUpgradeInACallback:
             assert exchange(client, b"Test me") == b"Test me"
             assert exchange(client, b"and again") == b"and again"
 
+    def test_what_comes_before_the_callback_returns_is_read_after_it(self, certificates: Certificates) -> None:
+        arrived = threading.Event()
+
+        class Reading(StartTLS):
+            def switch(self, socket: Any, state: Any) -> Any:
+                socket.upgrade(SSL, state[1])
+                socket.send(socket.recv())
+                assert arrived.wait(SECONDS)
+                return Continue(state)
+
+        with (
+            serve_starttls(certificates, Reading) as server,
+            switching(server) as clear,
+            certificates.trusting().wrap_socket(clear, server_hostname="localhost") as client,
+        ):
+            assert exchange(client, b"one") == b"one"
+            client.sendall(b"two")
+            _wait_until_told(server)
+            arrived.set()
+            assert receive_exactly(client, 3) == b"two"
+
     def test_first_words_may_come_with_the_last_of_the_handshake(self, certificates: Certificates) -> None:
         with serve_starttls(certificates, self.Upgrading) as server, switching(server) as clear:
             client = ManualClient(clear, certificates.trusting())
@@ -381,6 +404,15 @@ class TestUpgradeInACallback:
             assert name == "handle_error"
             assert isinstance(reason, ssl.SSLError)
         assert not caplog.records
+
+
+def _wait_until_told(server: Server) -> None:
+    """Wait until the readiness of the only connection is in its mailbox, of which nothing tells."""
+    posted = server.only_connection()._process.body.socket.socket.source.posted
+    deadline = time.monotonic() + SECONDS
+    while not posted.locked():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
 
 
 class TestOtherTransports:
