@@ -80,10 +80,11 @@ class HandshakingSocket(OwnedSocket):
         If it is not, the owner is sent the ``source`` of its socket when there is a reason to go on.
         """
         handshake = self.transport_module.handshake
-        if handshake is TCP.handshake and not self._awaits_header():
+        awaits_header = self._awaits_header()
+        if handshake is TCP.handshake and not awaits_header:
             return True
         if isinstance(self.socket, Stream) and (handshake is TCP.handshake or handshake is SSL.handshake):
-            return bool(self._go_on(_TRY))
+            return bool(self._go_on(_TRY) if awaits_header else self._ask(_TRY))
         self.handshake()
         return True
 

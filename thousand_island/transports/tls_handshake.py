@@ -8,9 +8,9 @@ it in clear.
 
 Two rules keep the two buffers from losing anything:
 
-* ``incoming`` is filled only when the TLS layer has asked for more. It then is empty, so it never grows beyond one
-  read, and what is in it afterwards is looked at before anybody waits.
-* What the TLS layer writes goes out before it encrypts more, and in the order in which it was written.
+* ``incoming`` is filled only when the TLS layer holds nothing but the beginning of a record. So it never grows beyond
+  one record and one read, and what is in it afterwards is looked at before anybody waits (``holds``).
+* What the TLS layer writes goes out before anybody waits, and in the order in which it was written.
 
 A write never has to wait for a read: only a renegotiation could ask for that, and it is refused.
 """
@@ -73,12 +73,15 @@ class HandshakingStream(Stream):
     Attributes:
         context: what the handshake goes by; None once it is under way.
         tls: the TLS layer; None before the handshake.
+        raw: what of it works, without the layer of Python around it; that is on the path of every request.
+        holds: whether the TLS layer may hold something that it has not been asked for. What the socket may hold is
+            ``look_again``, as for a clear connection.
         established: whether the handshake is done and the connection open.
         unsent: encrypted bytes that the socket did not take yet.
         failure: what the TLS layer found behind data that had to be delivered first.
     """
 
-    __slots__ = ("context", "established", "failure", "incoming", "outgoing", "tls", "unsent")
+    __slots__ = ("context", "established", "failure", "holds", "incoming", "outgoing", "raw", "tls", "unsent")
 
     secure = True
 
@@ -89,6 +92,8 @@ class HandshakingStream(Stream):
     def _wrap(self, context: ssl.SSLContext) -> None:
         self.context: ssl.SSLContext | None = context
         self.tls: Any = None
+        self.raw: Any = None
+        self.holds = False
         self.incoming: Any = None
         self.outgoing: Any = None
         self.established = False
@@ -160,27 +165,39 @@ class HandshakingStream(Stream):
             self.proxy_arrival.take(self)
         if self.tls is None:
             self._begin()
-        self._flush()
-        while not self._step():
+        if not (self.unsent and self._has_said_all()):
+            if not self.holds:  # else a thread that waited has filled it
+                self._fill()
+            while not self._step():
+                self._flush()
+                self._fill_again()
+        # The client's first data may have come together with its last words. If it has not, nothing is made up here: the
+        # owner would read at once what comes after messages that it has not had yet. The answer to the data takes the
+        # tickets along; without TLS 1.3 what is left are words that the client waits for.
+        self.holds = self.incoming.pending > 0
+        if not self.holds or self.tls.version() != "TLSv1.3":
             self._flush()
-            self._fill()
-        self._flush()  # the last words of the handshake, and the tickets
-        # The client's first data may have come together with its last words. If it has not, nothing is made up here:
-        # the owner would read at once what comes after messages that it has not had yet.
-        self.look_again = self.look_again or self.incoming.pending > 0
         self.established = True
+
+    def _has_said_all(self) -> bool:
+        """Send ``unsent``, and tell whether those were the last words, so that nothing more has to come."""
+        self._flush()
+        return self.tls.version() is not None
 
     def _begin(self) -> None:
         assert self.context is not None
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.tls = self.context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.raw = getattr(self.tls, "_sslobj", self.tls)
         self.context = None  # a host name may choose another one, and this one be replaced by a reload
 
     def _step(self) -> bool:
+        """Let the TLS layer go on with what has come; True if it is done."""
         try:
-            self.tls.do_handshake()
+            self.raw.do_handshake()
         except ssl.SSLWantReadError:
+            self.holds = False
             return False
         except ssl.SSLError as error:
             self._flush_what_goes()  # the alert that tells the peer why
@@ -224,6 +241,16 @@ class HandshakingStream(Stream):
             raise SocketClosed("the peer has closed the connection")
         self.look_again = len(data) == FILL_SIZE or self.source.ended
         self.incoming.write(data)
+        self.holds = True
+
+    def _fill_again(self) -> None:
+        """Do as ``_fill`` after a first time: a read that was short has drained the socket, and need not be repeated.
+
+        What comes after such a read is told of, so BlockingIOError may be raised without another look.
+        """
+        if not self.look_again:
+            raise BlockingIOError
+        self._fill()
 
     def _flush(self) -> None:
         """Give the system what is encrypted. Raises BlockingIOError if it does not take all of it."""

@@ -14,10 +14,12 @@ from supervision.readiness import post, watch, write_when_ready
 from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transports.iodata import Pieces
 from thousand_island.transports.stream import READ_SIZE
-from thousand_island.transports.tls_handshake import RECORD_SIZE, HandshakingStream
+from thousand_island.transports.tls_handshake import FILL_SIZE, RECORD_SIZE, HandshakingStream
 from thousand_island.transports.tls_linger import Lingering
 
 __all__ = ["OpenTLSStream", "TLSStream"]
+
+_CLOSED: Final = "the peer has closed the connection"
 
 # Bytes that are encrypted, record by record, before the system is asked to take them: four records for one system call
 # are a third quicker than one, more make no difference.
@@ -37,9 +39,41 @@ class TLSStream(HandshakingStream):
         return super().recv(length, timeout)
 
     def read(self) -> bytes:
-        """Return what is there; as ``Stream.read``."""
-        if not self.established:
-            self._check_usable()
+        """Return what is there; as ``Stream.read``.
+
+        ``_read`` written out for what comes most often, whole records: this is on the path of every request.
+        """
+        if self.look_again or self.holds or self.buffered or not self.established:
+            return self._read_what_is_there()
+        try:
+            encrypted = self.sock.recv(FILL_SIZE)
+        except BlockingIOError:
+            raise SocketTimeout("nothing to read") from None
+        size = len(encrypted)
+        if not size:
+            raise SocketClosed(_CLOSED)
+        self.look_again = size == FILL_SIZE or self.source.ended
+        self.incoming.write(encrypted)
+        limit = self.options.buffer or READ_SIZE
+        size = min(size, limit)  # a record that has come whole says less than it is long
+        try:
+            data: bytes = self.raw.read(size)
+        except ssl.SSLWantReadError:
+            self.holds = True  # the beginning of a record, or one that is not for the handler
+            return self._read_what_is_there()
+        except ssl.SSLError as error:
+            raise self._failed(error) from None
+        if not data:
+            raise SocketClosed(_CLOSED)
+        self.holds = len(data) == size or self.incoming.pending > 0
+        if self.holds or self.look_again:
+            data = self._decrypt_more(data, limit)
+        self.recv_oct += len(data)
+        self.recv_cnt += 1
+        return data
+
+    def _read_what_is_there(self) -> bytes:
+        self._check_usable()
         if self.buffered:
             return self.recv_some(0)
         try:
@@ -52,7 +86,7 @@ class TLSStream(HandshakingStream):
             failure, self.failure = self.failure, None
             raise failure
         data = self._decrypt(size)
-        if self.look_again and len(data) < size:
+        if self.holds or self.look_again:
             data = self._decrypt_more(data, size)
         self.recv_oct += len(data)
         self.recv_cnt += 1
@@ -66,51 +100,61 @@ class TLSStream(HandshakingStream):
         pieces = [data]
         size -= len(data)
         try:
-            while self.look_again and size > 0:
+            while (self.holds or self.look_again) and size > 0:
                 pieces.append(self._decrypt(size))
                 size -= len(pieces[-1])
         except BlockingIOError:
             pass
         except (SocketClosed, OSError) as error:
             self.failure = error
-            self.look_again = True
+            self.holds = True
         return b"".join(pieces)
 
     def _decrypt(self, size: int) -> bytes:
         """Return the data of one record, at most ``size`` bytes. Raises BlockingIOError if there is none."""
         size = min(size, RECORD_SIZE)  # so many bytes of memory are taken before it is known how many there are
-        if not self.look_again:
-            self._fill()  # the TLS layer is empty, so it need not be asked first
+        if not self.holds:  # so it need not be asked first
+            self._answer()
+            self._fill()
         while True:
             try:
-                data: bytes = self.tls.read(size)
+                data: bytes = self.raw.read(size)
             except ssl.SSLWantReadError:
+                self.holds = False
                 self._answer()
-                self._fill()
+                self._fill_again()
                 continue
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                data = b""
-            except ssl.SSLError:
-                self._flush_what_goes()  # the alert that tells the peer why
-                raise
+            except ssl.SSLError as error:
+                raise self._failed(error) from None
             if not data:
-                raise SocketClosed("the peer has closed the connection")
-            self._answer()
-            self.look_again = self.look_again or len(data) == size or self.incoming.pending > 0
+                raise SocketClosed(_CLOSED)
+            self.holds = len(data) == size or self.incoming.pending > 0
             return data
 
-    def _answer(self) -> None:
-        """Send what the TLS layer itself says, such as to an update of the keys or a renegotiation (it says no)."""
-        if self.outgoing.pending:
-            self._flush_what_goes()
+    def _failed(self, error: ssl.SSLError) -> Exception:
+        """Return what to raise instead of an error of the TLS layer while reading."""
+        if isinstance(error, (ssl.SSLZeroReturnError, ssl.SSLEOFError)):
+            return SocketClosed(_CLOSED)
+        self._flush_what_goes()  # the alert that tells the peer why
+        return error
 
     def await_data(self) -> None:
         """Have the owner sent ``source`` as soon as there is something to read."""
+        if self.established and self.outgoing.pending:
+            self._answer()
         source = self.source
         if not (self.closed or source.watched):
             watch(source)  # tells what the kernel has, not what the TLS layer holds
-        if self.look_again or self.buffered or self.closed:
+        if self.look_again or self.holds or self.buffered or self.closed:
             post(source)
+
+    def _answer(self) -> None:
+        """Send what the TLS layer itself has said, such as to an update of the keys, before anybody waits.
+
+        What is sent in the meantime takes it along.
+        """
+        if self.outgoing.pending:
+            self._flush_what_goes()
 
     # Writing
 
@@ -121,12 +165,15 @@ class TLSStream(HandshakingStream):
             SendTimeout: as there. If the connection stays open (``send_timeout_close`` False), ``rest`` lacks the
                 block that was under way: it goes out before whatever is sent next.
         """
-        self._check_usable()
-        if type(data) is not bytes or not data or len(data) > RECORD_SIZE or self.unsent:
+        if type(data) is not bytes or not data or len(data) > RECORD_SIZE or self.unsent or not self.established:
+            self._check_usable()
             self._send_pieces(Pieces.of(data), b"")
             return
-        self._encrypt(data)
-        # ``_flush`` written out: this is on the path of every request.
+        # ``_encrypt`` and ``_flush`` written out: this is on the path of every request.
+        try:
+            self.raw.write(data)
+        except ssl.SSLError as error:
+            raise _refused(error) from None
         encrypted = self.unsent = self.outgoing.read()
         try:
             sent = self.sock.send(encrypted)
@@ -178,18 +225,14 @@ class TLSStream(HandshakingStream):
     def _encrypt(self, block: bytes | memoryview) -> None:
         try:
             if len(block) <= RECORD_SIZE:
-                self.tls.write(block)
+                self.raw.write(block)
             else:
                 self.unsent = b"".join([self._record(block, start) for start in range(0, len(block), RECORD_SIZE)])
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            raise SocketClosed("the peer has closed the connection") from None
         except ssl.SSLError as error:
-            if error.reason == "PROTOCOL_IS_SHUTDOWN":
-                raise SocketClosed("the connection is shut down for writing") from None
-            raise
+            raise _refused(error) from None
 
     def _record(self, block: bytes | memoryview, start: int) -> bytes:
-        self.tls.write(block[start : start + RECORD_SIZE])
+        self.raw.write(block[start : start + RECORD_SIZE])
         return bytes(self.outgoing.read())
 
     def _hand_over(self, deadline: float | None) -> None:
@@ -223,13 +266,14 @@ class TLSStream(HandshakingStream):
     def _keep_what_came(self) -> None:
         """Take what the TLS layer holds: saying goodbye drops it."""
         try:
-            while data := self.tls.read(READ_SIZE):
+            while data := self.raw.read(READ_SIZE):
                 self.buffered += data
                 self.recv_oct += len(data)
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
             self.failure = error
+            self.holds = True
 
     def close(self) -> None:
         """Close. The peer is told, and what was sent before is still delivered, within the limit of ``linger``."""
@@ -277,6 +321,15 @@ class OpenTLSStream(TLSStream):
             self.closed = True
             self.established = False  # no goodbye: the garbage collector may come while this thread holds any lock
             self._give_back()
+
+
+def _refused(error: ssl.SSLError) -> Exception:
+    """Return what to raise instead of an error of the TLS layer while writing."""
+    if isinstance(error, (ssl.SSLZeroReturnError, ssl.SSLEOFError)):
+        return SocketClosed(_CLOSED)
+    if error.reason == "PROTOCOL_IS_SHUTDOWN":
+        return SocketClosed("the connection is shut down for writing")
+    return error
 
 
 def _take_block(pieces: Pieces) -> bytes | memoryview:
