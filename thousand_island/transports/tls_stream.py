@@ -49,28 +49,38 @@ class TLSStream(HandshakingStream):
             encrypted = self.sock.recv(FILL_SIZE)
         except BlockingIOError:
             raise SocketTimeout("nothing to read") from None
-        size = len(encrypted)
-        if not size:
+        came = size = len(encrypted)  # a record that has come whole says less than it is long
+        if not came:
             raise SocketClosed(_CLOSED)
-        self.look_again = size == FILL_SIZE or self.source.ended
         self.incoming.write(encrypted)
-        limit = self.options.buffer or READ_SIZE
-        size = min(size, limit)  # a record that has come whole says less than it is long
+        limit = self.options.buffer
+        if limit and limit < size:
+            size = limit
         try:
             data: bytes = self.raw.read(size)
-        except ssl.SSLWantReadError:
-            self.holds = True  # the beginning of a record, or one that is not for the handler
-            return self._read_what_is_there()
         except ssl.SSLError as error:
-            raise self._failed(error) from None
+            return self._read_again(error, came)
         if not data:
             raise SocketClosed(_CLOSED)
-        self.holds = len(data) == size or self.incoming.pending > 0
-        if self.holds or self.look_again:
-            data = self._decrypt_more(data, limit)
+        if len(data) == size or self.incoming.pending or came == FILL_SIZE or self.source.ended:
+            data = self._read_on(data, size, came)
         self.recv_oct += len(data)
         self.recv_cnt += 1
         return data
+
+    def _read_on(self, data: bytes, size: int, came: int) -> bytes:
+        """Return ``data``, for which ``size`` bytes were asked of the ``came`` that had come, and what follows it."""
+        self.look_again = came == FILL_SIZE or self.source.ended
+        self.holds = len(data) == size or self.incoming.pending > 0
+        return self._decrypt_more(data, self.options.buffer or READ_SIZE)
+
+    def _read_again(self, error: ssl.SSLError, came: int) -> bytes:
+        """Go on after the TLS layer has found no data in the ``came`` bytes that had come."""
+        if not isinstance(error, ssl.SSLWantReadError):
+            raise self._failed(error) from None
+        self.look_again = came == FILL_SIZE or self.source.ended
+        self.holds = True  # so that it is asked once more, and then what to do about it
+        return self._read_what_is_there()
 
     def _read_what_is_there(self) -> bytes:
         self._check_usable()
@@ -140,13 +150,16 @@ class TLSStream(HandshakingStream):
 
     def await_data(self) -> None:
         """Have the owner sent ``source`` as soon as there is something to read."""
-        if self.established and self.outgoing.pending:
+        waiting = self.established and self.source.watched
+        if not waiting or self.look_again or self.holds or self.buffered or self.outgoing.pending:
+            self._await_data()
+
+    def _await_data(self) -> None:
+        if self.established:
             self._answer()
-        source = self.source
-        if not (self.closed or source.watched):
-            watch(source)  # tells what the kernel has, not what the TLS layer holds
+            watch(self.source)  # tells what the kernel has, not what the TLS layer holds
         if self.look_again or self.holds or self.buffered or self.closed:
-            post(source)
+            post(self.source)
 
     def _answer(self) -> None:
         """Send what the TLS layer itself has said, such as to an update of the keys, before anybody waits.
@@ -159,11 +172,13 @@ class TLSStream(HandshakingStream):
     # Writing
 
     def send(self, data: Any) -> None:
-        """Send all of ``data``; as ``Stream.send``.
+        """Send all of ``data``.
 
         Raises:
-            SendTimeout: as there. If the connection stays open (``send_timeout_close`` False), ``rest`` lacks the
-                block that was under way: it goes out before whatever is sent next.
+            SendTimeout: as ``Stream.send``. If the connection stays open (``send_timeout_close`` False), ``rest`` lacks
+                the block that was under way: it goes out before whatever is sent next.
+
+        Counterpart: ``ssl:send/2``.
         """
         if type(data) is not bytes or not data or len(data) > RECORD_SIZE or self.unsent or not self.established:
             self._check_usable()
@@ -174,13 +189,15 @@ class TLSStream(HandshakingStream):
             self.raw.write(data)
         except ssl.SSLError as error:
             raise _refused(error) from None
-        encrypted = self.unsent = self.outgoing.read()
+        encrypted = self.outgoing.read()
         try:
             sent = self.sock.send(encrypted)
         except BlockingIOError:
             sent = 0
+        except OSError:
+            self.unsent = encrypted  # it has left the buffer, and must not be lost
+            raise
         if sent == len(encrypted):
-            self.unsent = b""
             self.send_oct += len(data)
             self.send_cnt += 1
         else:
