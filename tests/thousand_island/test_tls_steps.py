@@ -113,12 +113,14 @@ class Pair:
 
     def waits(self) -> bool:
         """Whether the stream waits for the next event, rather than looking again by itself."""
-        self.stream.source.armed = True
-        self.stream.source.process = _Dead()
+        source = self.stream.source
+        owner, source.process = source.process, _Dead()  # type: ignore[assignment]
+        source.armed = True
         self.stream.await_data()
-        if not self.stream.source.posted.locked():
+        source.process = owner
+        if not source.posted.locked():
             return True
-        self.stream.source.posted.release()
+        source.posted.release()
         return False
 
 
@@ -219,6 +221,7 @@ class TestTickets:
     def came_with_request(self, pair: Pair) -> None:
         pair.arrives(pair.last_words() + pair.client.encrypted(b"request"))
         assert pair.stream.try_handshake()
+        assert not pair.waits()
         assert not pair.wire.sent
         assert pair.stream.read() == b"request"
         assert pair.wire.receives == 1

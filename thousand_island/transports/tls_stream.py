@@ -155,11 +155,12 @@ class TLSStream(HandshakingStream):
             self._await_data()
 
     def _await_data(self) -> None:
-        if self.established:
-            self._answer()
+        if not (self.closed or self.source.watched):
             watch(self.source)  # tells what the kernel has, not what the TLS layer holds
         if self.look_again or self.holds or self.buffered or self.closed:
-            post(self.source)
+            post(self.source)  # nobody waits: what the TLS layer has said may still go with the next answer
+        else:
+            self._answer()
 
     def _answer(self) -> None:
         """Send what the TLS layer itself has said, such as to an update of the keys, before anybody waits.
