@@ -188,13 +188,18 @@ class TestHandshake:
         with pytest.raises(SocketClosed):
             pair.stream.try_handshake()
 
-    def test_last_words_without_room_go_out_before_it_is_done_and_nothing_more_is_read(self, old_pair: Pair) -> None:
+    @pytest.mark.parametrize("sent_meanwhile", [True, False])
+    def test_last_words_without_room_go_out_before_it_is_done_and_nothing_more_is_read(
+        self, old_pair: Pair, sent_meanwhile: bool
+    ) -> None:
         words = old_pair.last_words()
         old_pair.wire.room = 0
         old_pair.stream.source.watches_writing = True
         old_pair.arrives(words)
         assert not old_pair.stream.try_handshake()
         old_pair.wire.room = 1 << 30
+        if sent_meanwhile:
+            old_pair.stream._flush()  # as whoever waits for room does
         assert old_pair.stream.try_handshake()
         assert old_pair.wire.receives == 1
         old_pair.client.incoming.write(old_pair.wire.took())

@@ -10,7 +10,7 @@ Two rules keep the two buffers from losing anything:
 
 * ``incoming`` is filled only when the TLS layer holds nothing but the beginning of a record. So it never grows beyond
   one record and one read, and what is in it afterwards is looked at before anybody waits (``holds``).
-* What the TLS layer writes goes out before anybody waits, and in the order in which it was written.
+* What the TLS layer writes goes out before anybody waits for the peer, and in the order in which it was written.
 
 A write never has to wait for a read: only a renegotiation could ask for that, and it is refused.
 """
@@ -165,7 +165,8 @@ class HandshakingStream(Stream):
             self.proxy_arrival.take(self)
         if self.tls is None:
             self._begin()
-        if not (self.unsent and self._has_said_all()):
+        self._flush()
+        if self.raw.version() is None:  # else it has said its last words, for which there was no room
             if not self.holds:  # else a thread that waited has filled it
                 self._fill()
             while not self._step():
@@ -175,14 +176,9 @@ class HandshakingStream(Stream):
         # owner would read at once what comes after messages that it has not had yet. The answer to the data takes the
         # tickets along; without TLS 1.3 what is left are words that the client waits for.
         self.holds = self.incoming.pending > 0
-        if not self.holds or self.tls.version() != "TLSv1.3":
+        if not self.holds or self.raw.version() != "TLSv1.3":
             self._flush()
         self.established = True
-
-    def _has_said_all(self) -> bool:
-        """Send ``unsent``, and tell whether those were the last words, so that nothing more has to come."""
-        self._flush()
-        return self.tls.version() is not None
 
     def _begin(self) -> None:
         assert self.context is not None
