@@ -113,7 +113,7 @@ def call(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     target = dest if type(dest) is Process else names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot call itself: {dest!r}")
-    question = Call(current.record, me.pid, request)
+    question = Call(current.record, me, request)
     value = ask(dest, target, question, timeout, post_in_place if timeout == INFINITY else deliver)
     if value is None:
         raise CallTimeout(f"{dest!r} did not answer {describe(request)} within {timeout} milliseconds")
@@ -215,7 +215,7 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
     target = names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot stop itself, return Stop(reason, state) instead: {dest!r}")
-    question = Call(current.record, me.pid, reason)
+    question = Call(current.record, me, reason)
     value = ask(dest, target, question, timeout, _stop_in_place if timeout == INFINITY else _post_stop)
     if value is None:
         raise CallTimeout(f"{dest!r} did not stop within {timeout} milliseconds")

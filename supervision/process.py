@@ -68,7 +68,7 @@ def self() -> Pid:
 
     Counterpart: ``erlang:self/0``.
     """
-    return this_process().pid
+    return this_process()
 
 
 @library_call
@@ -81,7 +81,7 @@ def spawn(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Pid:
     """
     process = _new(fn, args, kwargs)
     _launch(process)
-    return process.pid
+    return process
 
 
 @library_call

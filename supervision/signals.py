@@ -185,7 +185,7 @@ def exit_signal(sender: Pid, target: Process, reason: Any) -> None:
     with target.lock:
         if target.dead:
             return
-        delivery, reason = exits.of_exit_signal(reason, traps=target.trap_exit, from_self=sender is target.pid)
+        delivery, reason = exits.of_exit_signal(reason, traps=target.trap_exit, from_self=sender is target)
         if delivery is Delivery.MESSAGE:
             _post_exit(target, sender, reason)
         elif delivery is Delivery.FATAL:
@@ -309,7 +309,7 @@ def _signal_links(process: Process, reason: Any, links: dict[Process, None]) -> 
             del peer.links[process]
             delivery, why = exits.of_link_signal(reason, traps=peer.trap_exit)
             if delivery is Delivery.MESSAGE:
-                _post_exit(peer, process.pid, why)
+                _post_exit(peer, process, why)
             elif delivery is Delivery.FATAL:
                 death = _seal(peer, why, None)
         if death is not None:
@@ -321,7 +321,7 @@ def _signal_links(process: Process, reason: Any, links: dict[Process, None]) -> 
 
 
 def _reports_for(peer: Process, process: Process) -> bool:
-    return peer.kind == "supervisor" and process.parent is peer.pid
+    return peer.kind == "supervisor" and process.parent is peer
 
 
 def _post_exit(process: Process, sender: Pid, reason: Any) -> None:

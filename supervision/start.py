@@ -87,13 +87,13 @@ def start(
     me = this_process()
     record = current.record
     process = _new(actor_class, me, options)
-    order = Start(record, me.pid, arg, trapping=me.trap_exit)
+    order = Start(record, me, arg, trapping=me.trap_exit)
     process.monitored_by = {order: order}
     in_place = _take_first(process, record, order, options)
     try:
         process.publish()
         if linked:
-            process.parent = me.pid
+            process.parent = me
             signals.link(me, process)
         if meet is not None:
             meet(me, process)
@@ -177,7 +177,7 @@ def _await(process: Process, me: Process, record: ThreadRecord, order: Start, ti
         raise StartTimeout("timeout")
     succeeded, reason = order.value
     if succeeded:
-        return process.pid
+        return process
     _forget_exit(process, me)
     if order.ignored:
         raise Ignored(f"{process.initial_call} returned Ignore() from init")

@@ -200,7 +200,7 @@ class Admission:
             end(connection, "killed")  # so is the acceptor, and the place was its
             transport.close(client.raw)
             return
-        transport.controlling_process(client.raw, connection.pid)
+        transport.controlling_process(client.raw, connection)
         socket = Socket(transport, client.raw, self.config, connection)
         connection.at_burial = socket.buried
         if own(connection, socket):

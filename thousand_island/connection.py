@@ -53,7 +53,7 @@ class Connection(EndingConnection):
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
-        actor.pid = process.pid
+        actor.pid = process
         self.handler = actor  # the same object as ``actor``, under the type that has ``handle_data``
         process.trap_exit = True
         self.reader: Any = None
