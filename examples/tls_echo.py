@@ -24,5 +24,7 @@ def tls_echo(certfile, keyfile, port=4433):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m examples.tls_echo CERTFILE KEYFILE")
     blinker.signal("thousand_island.listener.start").connect(announce)
     sys.exit(supervision.run([(thousand_island, tls_echo(*sys.argv[1:]))]))

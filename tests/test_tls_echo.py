@@ -124,3 +124,10 @@ def test_run_as_a_program_it_supervises_a_server(certificates: Certificates, mon
         runpy.run_path(str(PROGRAM), run_name="__main__")
     module, options = programs[0][0]
     assert module.child_spec(**options).type == "supervisor"
+
+
+def test_run_without_a_certificate_it_says_how_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tls_echo"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == "usage: python -m examples.tls_echo CERTFILE KEYFILE"
