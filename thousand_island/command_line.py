@@ -89,9 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     option("--num-connections", type=_count, metavar="N", help="most connections of each acceptor (16384)")
     option("--max-connections", type=_count, metavar="N", help="most connections in all (infinity)")
     option("--max-connections-per-ip", type=_count, metavar="N", help="most connections of one address (infinity)")
-    option("--read-timeout", type=_count, metavar="MS", help="how long a connection may be idle (60000)")
-    option("--handshake-timeout", type=_count, metavar="MS", help="how long TLS or PROXY headers may take (5000)")
-    option("--shutdown-timeout", type=_count, metavar="MS", help="how long connections have to end (15000)")
+    option("--read-timeout", type=_time, metavar="MS", help="how long a connection may be idle (60000)")
+    option("--handshake-timeout", type=_time, metavar="MS", help="how long TLS or PROXY headers may take (5000)")
+    option("--shutdown-timeout", type=_time, metavar="MS", help="how long connections have to end (15000)")
     option("--certfile", metavar="FILE", help="serve TLS with this certificate (PEM)")
     option("--keyfile", metavar="FILE", help="its private key (PEM)")
     proxy = "address, network or 'local', of a proxy that sends PROXY headers; may be repeated (nobody)"
@@ -107,6 +107,14 @@ def _count(text: str) -> int | float:
 
 
 _count.__name__ = "number"  # argparse shows it
+
+
+def _time(text: str) -> int | float:
+    try:
+        return _count(text)
+    except ValueError:
+        unit = f"must be a whole number of milliseconds or 'infinity', got {text!r}"
+        raise argparse.ArgumentTypeError(unit) from None
 
 
 def _ip(text: str) -> Any:

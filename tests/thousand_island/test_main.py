@@ -233,7 +233,8 @@ class TestCommandLine:
         [
             (["--port", "99999"], "port must be a whole number from 0 to 65535, got 99999"),
             (["--port", "http"], "argument --port: invalid int value: 'http'"),
-            (["--read-timeout", "0.5"], "argument --read-timeout: invalid number value: '0.5'"),
+            (["--read-timeout", "0.5"], "must be a whole number of milliseconds or 'infinity', got '0.5'"),
+            (["--max-connections", "many"], "argument --max-connections: invalid number value: 'many'"),
             (["--num-acceptors", "0"], "num_acceptors must be a whole number, at least 1, got 0"),
             (["--ip", "localhost"], "ip must be "),
             (["--proxy-protocol", "haproxy.example"], "proxy_protocol must have networks, addresses and 'local', but "),
