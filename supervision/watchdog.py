@@ -26,6 +26,10 @@ LINGER_TICKS: Final = 40
 # request needs it about three times. This is the interval meanwhile, in seconds; see docs/performance.md.
 HOGGED_SWITCH_INTERVAL: Final = 0.00001
 
+# Seconds of that interval for each worker: where more than a hundred may wait for the GIL at once, as when a stop kills
+# a thousand blocked connections, they would do little but wake up to see whether it is their turn.
+INTERVAL_PER_WORKER: Final = 0.0000001
+
 
 class Watchdog:
     """The thread and what it remembers between two ticks.
@@ -123,10 +127,15 @@ class Watchdog:
             self.freed(record)
 
     def _lower_interval(self) -> None:
-        if GIL_ENABLED and self.usual_interval is None:
+        if not GIL_ENABLED:
+            return
+        interval = max(HOGGED_SWITCH_INTERVAL, self.processors.threads * INTERVAL_PER_WORKER)
+        if self.usual_interval is None:
             self.usual_interval = sys.getswitchinterval()
-            if self.usual_interval > HOGGED_SWITCH_INTERVAL:
-                sys.setswitchinterval(HOGGED_SWITCH_INTERVAL)
+            if self.usual_interval > interval:
+                sys.setswitchinterval(interval)
+        elif sys.getswitchinterval() < interval < self.usual_interval:  # workers have come since
+            sys.setswitchinterval(interval)
 
     def restore_interval(self) -> None:
         """Nothing computes any more: let threads take turns as they did before."""

@@ -130,6 +130,20 @@ class TestSwitchInterval:
             sys.setswitchinterval(before)
 
     @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
+    def test_it_is_longer_where_many_workers_may_wait_for_their_turn(self) -> None:
+        processors = Processors(lambda record: None)
+        watchdog = Watchdog(processors)
+        usual = sys.getswitchinterval()
+        try:
+            for workers, interval in [(100, HOGGED_SWITCH_INTERVAL), (1_000, HOGGED_SWITCH_INTERVAL * 10)]:
+                processors.threads = workers
+                watchdog._lower_interval()
+                assert sys.getswitchinterval() == pytest.approx(interval, abs=2e-6)  # Python keeps whole microseconds
+        finally:
+            watchdog.restore_interval()
+        assert sys.getswitchinterval() == pytest.approx(usual)
+
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
     def test_one_that_is_shorter_already_stays(self) -> None:
         usual = sys.getswitchinterval()
         watchdog = Watchdog(Processors(lambda record: None))
