@@ -5,12 +5,12 @@ Counterpart: the GenServer behaviour. ``server`` has the loop that calls the cal
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from supervision.calls import Caller
 from supervision.child_spec import ChildSpec, default_child_spec
 from supervision.enter_loop import enter_loop
+from supervision.log import logger
 from supervision.process_table import Pid, Ref
 from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop, Time
 from supervision.server import Server
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Actor"]
 
 ServerClass: TypeAlias = type[Server]  # the class attribute ``type`` hides the built-in below
-
-logger: Final = logging.getLogger("supervision")
 
 
 class Actor:

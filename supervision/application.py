@@ -6,7 +6,6 @@ Counterpart: the application master, and ``init:stop/0`` on SIGTERM.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import socket
 import threading
@@ -18,6 +17,7 @@ from supervision.actor import Actor
 from supervision.arguments import a_callable, boolean
 from supervision.calls import cast
 from supervision.errors import BadArgument, StartError
+from supervision.log import logger
 from supervision.messages import Exit
 from supervision.process_table import Pid, live_processes
 from supervision.results import NoReply, Ok, Stop
@@ -25,8 +25,6 @@ from supervision.supervisor import Supervisor
 from supervision.supervisor_flags import SupervisorFlags
 
 __all__ = ["run"]
-
-logger: Final = logging.getLogger("supervision")
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from supervision import exits, reports
 from supervision.errors import AlreadyStarted, StartError
+from supervision.log import logger
 from supervision.messages import Exit
 from supervision.process_table import Process
 
@@ -27,8 +28,6 @@ __all__ = [
 ]
 
 ErrorContext: TypeAlias = Literal["child_terminated", "shutdown", "shutdown_error", "start_error"]
-
-logger: Final = logging.getLogger("supervision")
 
 
 def report_exit(supervisor: Process, child_id: Hashable, exit_: Exit, context: ErrorContext, decision: str) -> None:

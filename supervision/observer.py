@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from typing import Any, Final
 
 from supervision.calls import Call, Cast
 from supervision.exits import describe
+from supervision.log import logger
 from supervision.process_table import Pid
 
 __all__ = ["Observer", "Statistics"]
-
-logger: Final = logging.getLogger("supervision")
 
 # Events that a traced actor remembers for its Status: OTP's default for ``sys:log``.
 REMEMBERED: Final = 10

@@ -5,7 +5,6 @@ Owns how the end is noticed, and that no child outlives its owner. What the end 
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import subprocess
@@ -14,14 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from supervision.log import logger
 from supervision.process_table import Process
 from supervision.readiness import MailedSource, forget, watch
 from supervision.scheduler import deliver
 from supervision.signals import own
 
 __all__ = ["OsChild", "OsCommand"]
-
-logger: Final = logging.getLogger("supervision")
 
 # Seconds. A process that is killed is gone within milliseconds unless the kernel itself holds it, for a disk say.
 KILLED_WITHIN: Final = 1.0

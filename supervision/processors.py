@@ -7,7 +7,6 @@ hand it to a spare worker or start one. The worker that lost it finishes what it
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -17,13 +16,12 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from supervision.errors import BadArgument
+from supervision.log import logger
 from supervision.stacks import blocked_places
 from supervision.threads import GIL_ENABLED, ThreadRecord, current, interpreter
 from supervision.timer_slack import minimise_timer_slack
 
 __all__ = ["DEFAULT_MAX_THREADS", "Processors"]
-
-logger: Final = logging.getLogger("supervision")
 
 # Far more threads than a program that blocks on purpose needs, far fewer than would take a machine down.
 DEFAULT_MAX_THREADS: Final = 10_000

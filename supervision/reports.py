@@ -6,16 +6,14 @@ decided in ``exits``; what a supervisor did about it is told to us.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 from supervision import exits
+from supervision.log import logger
 from supervision.process_table import Pid, Process
 
 __all__ = ["NOTHING", "QUIET", "Crash", "report"]
-
-logger: Final = logging.getLogger("supervision")
 
 # Longest text of a message or a state in a report, in characters: a report is read by people.
 SHOWN: Final = 2_000

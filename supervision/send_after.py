@@ -5,13 +5,13 @@ Counterpart: ``erlang:send_after/3`` and its family. They import from ``supervis
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, Final
 
 from supervision import arguments, names, signals, timed_messages
 from supervision.errors import BadArgument, BadType
 from supervision.foreign import this_process
+from supervision.log import logger
 from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver, scheduler
 from supervision.threads import library_call
@@ -19,8 +19,6 @@ from supervision.timed_messages import TimedMessage
 from supervision.timers import Timer
 
 __all__ = ["TimerRef", "cancel_timer", "exit_after", "read_timer", "send_after"]
-
-logger: Final = logging.getLogger("supervision")
 
 # Milliseconds. More is no time that anybody means, and the clock's float would no longer tell milliseconds apart.
 LONGEST_MILLISECONDS: Final = 2**52

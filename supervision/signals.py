@@ -11,12 +11,12 @@ signal that is fatal seals its receiver under the lock under which it was receiv
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any, Final
 
 from supervision import exits, names, reports
 from supervision.exits import Delivery
+from supervision.log import logger
 from supervision.messages import Down, Exit
 from supervision.process_table import Owned, Pid, Process, Ref, Watcher, live_processes, quarantined
 from supervision.scheduler import bury, deliver, notify, scheduler
@@ -39,8 +39,6 @@ __all__ = [
     "watch",
     "watch_for",
 ]
-
-logger: Final = logging.getLogger("supervision")
 
 # Seconds after which the thread of a dead process counts as stuck and is logged.
 STUCK_AFTER_SECONDS: Final = 1.0

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from supervision import arguments
+from supervision.log import HarmlessLogger
 from thousand_island.errors import AlreadyAttached, NotAttached
 from thousand_island.events import EVENTS, PREFIX, LogLevel
 from thousand_island.options import check_values
@@ -28,6 +29,9 @@ TRACE: Final = 5
 logging.addLevelName(TRACE, "TRACE")
 
 _LOGGER: Final = logging.getLogger(PREFIX)
+
+# A receiver that raises is disconnected: one record that could not be written would be the last one tried.
+_HARMLESS: Final = HarmlessLogger(_LOGGER)
 _LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 _LEVEL_NUMBERS: Final[dict[LogLevel, int]] = {
     "error": logging.ERROR,
@@ -127,7 +131,7 @@ def _set_count(count: int) -> None:
 def _log(_server: Any, *, event: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
     level = _EVENT_LEVELS[event]
     if _LOGGER.isEnabledFor(level):
-        _LOGGER.log(level, "%s", _text(event, measurements, metadata))
+        _HARMLESS.log(level, "%s", _text(event, measurements, metadata))
 
 
 # A time is the record's own, options may hold a password, and the contexts are objects: their ids are shown instead.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from blinker import NamedSignal
 
 from supervision.errors import Killed
+from supervision.log import HarmlessLogger
 from supervision.process_table import Process
 from supervision.threads import current
 from thousand_island.errors import NotOwner, SocketClosed, ThousandIslandError, reason_string
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnedSocket"]
 
-logger: Final = logging.getLogger("thousand_island")
+logger: Final = HarmlessLogger(logging.getLogger("thousand_island"))
 
 _STOP: Final = signal_of("connection.stop")
 

@@ -109,6 +109,15 @@ class TestAttachLogger:
         with pytest.raises(AlreadyAttached, match=higher):
             attach_logger(higher)
 
+    def test_it_stays_attached_when_a_log_handler_raises(self, monkeypatch):
+        def fail(record):
+            raise RuntimeError("no log")
+
+        monkeypatch.setattr(LOGGER, "handle", fail)
+        attach_logger("debug")
+        a_connection().stop()
+        assert attached_levels() == ["error", "info", "debug"]
+
     @pytest.mark.parametrize("level", ["warning", "TRACE", "", None, 10])
     def test_unknown_level_is_refused(self, level):
         with pytest.raises(BadOption, match="level must be 'error', 'info', 'debug' or 'trace'"):

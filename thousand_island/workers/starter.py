@@ -11,6 +11,7 @@ from supervision.calls import Caller, cast
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.errors import StartError
+from supervision.log import HarmlessLogger
 from supervision.masked_server import MaskedServer
 from supervision.results import Ok, Reply
 from thousand_island.workers.sharing import Sharing
@@ -18,7 +19,7 @@ from thousand_island.workers.worker import DRAIN, Worker
 
 __all__ = ["WorkerStarter"]
 
-logger: Final = logging.getLogger("thousand_island.workers")
+logger: Final = HarmlessLogger(logging.getLogger("thousand_island.workers"))
 
 
 class WorkerStarter(Actor):

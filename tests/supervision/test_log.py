@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from supervision import Actor, Ok, Supervisor, cast, process
+from supervision.log import logger
+from supervision.messages import Down
+
+
+class Broken(logging.Handler):
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise RuntimeError(f"no log for {record.levelname}")
+
+
+@pytest.fixture
+def broken() -> Iterator[None]:
+    handler = Broken()
+    logger.logger.addHandler(handler)
+    yield
+    logger.logger.removeHandler(handler)
+
+
+class Crashing(Actor):
+    def init(self, arg: Any) -> Any:
+        return Ok(arg)
+
+    def handle_cast(self, message: Any, state: Any) -> Any:
+        raise ValueError(message)
+
+
+@pytest.mark.usefixtures("broken")
+class TestHandlerThatRaises:
+    def test_it_does_not_end_the_supervisor_that_reports_a_crash(self) -> None:
+        supervisor = Supervisor.start_link([Crashing], strategy="one_for_one")
+        (child,) = Supervisor.which_children(supervisor)
+        reference = process.monitor(child.pid)
+        cast(child.pid, "boom")
+        process.receive(lambda message: type(message) is Down and message.ref is reference, timeout=5_000)
+        (another,) = Supervisor.which_children(supervisor)  # only if it lives
+        assert another.pid is not child.pid
+        Supervisor.stop(supervisor)
+
+    def test_its_error_is_told_on_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
+        logger.error("it is said in vain")
+        assert "RuntimeError: no log for ERROR" in capsys.readouterr().err
+
+    def test_its_error_is_not_told_where_logging_is_to_tell_none(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("logging.raiseExceptions", False)
+        logger.error("it is said in vain")
+        assert capsys.readouterr().err == ""
+
+    def test_without_a_stderr_nothing_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        closed = io.StringIO()
+        closed.close()
+        monkeypatch.setattr("sys.stderr", closed)
+        logger.error("it is said in vain")
+
+
+def test_a_record_names_the_place_that_logs(caplog: pytest.LogCaptureFixture) -> None:
+    logger.error("here", extra={"crash": 1})
+    logger.log(logging.ERROR, "and here")
+    assert [record.funcName for record in caplog.records] == ["test_a_record_names_the_place_that_logs"] * 2
+    assert caplog.records[0].crash == 1  # type: ignore[attr-defined]
