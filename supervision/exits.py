@@ -139,8 +139,11 @@ def describe(reason: Any) -> str:
 
 def _describe_exception(exception: BaseException) -> str:
     # str(exception) runs code of the user; the standard library's traceback knows how to survive that.
-    text = str(TracebackException(type(exception), exception, None, compact=True))
     name = type(exception).__name__
+    try:
+        text = str(TracebackException(type(exception), exception, None, compact=True))
+    except Exception:  # noqa: BLE001  a __bool__ that fails is beyond it, and whoever reports a crash must not crash
+        text = "<exception str() failed>"
     return f"{name}: {text}" if text else name
 
 

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
+from supervision import exits
+
 if TYPE_CHECKING:
     from supervision.threads import ThreadRecord
     from supervision.waits import Wait
@@ -47,7 +49,10 @@ class Pid:
     def __repr__(self) -> str:
         process = self._process
         shown = next((text for text in (process.name, process.label, process.initial_call) if text is not None), None)
-        return f"<Pid {self._number}>" if shown is None else f"<Pid {self._number} {shown}>"
+        if shown is None:
+            return f"<Pid {self._number}>"
+        # A label is the user's, and a supervisor that cannot name a child in its report would end by that.
+        return f"<Pid {self._number} {shown if isinstance(shown, str) else exits.describe(shown)}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Pid is meaningful only in the operating-system process that made it; it cannot be pickled")

@@ -166,3 +166,10 @@ class TestDescribe:
 
     def test_an_exception_without_a_working_str_is_still_described(self) -> None:
         assert exits.describe(HostileError()).startswith("HostileError: ")
+
+    def test_an_exception_that_has_no_truth_value_is_still_described(self) -> None:
+        class TruthlessError(Exception):
+            def __bool__(self) -> bool:
+                raise RuntimeError("neither")
+
+        assert exits.describe(TruthlessError()) == "TruthlessError: <exception str() failed>"

@@ -254,6 +254,16 @@ class TestLabels:
         end(pid)
         assert process.get_label(pid) is None
 
+    def test_one_whose_repr_fails_leaves_the_pid_printable(self) -> None:
+        class Unprintable:
+            def __repr__(self) -> str:
+                raise RuntimeError("no text")
+
+        pid = process.spawn(wait_for_messages)
+        pid._process.label = Unprintable()
+        assert "Unprintable" in repr(pid)
+        end(pid)
+
     @pytest.mark.row("EX-26")
     def test_a_process_that_never_set_one_has_none(self) -> None:
         pid = process.spawn(wait_for_messages)
