@@ -23,7 +23,8 @@ TICK_SECONDS: Final = 0.005
 LINGER_TICKS: Final = 40
 
 # While a callback computes, every other thread gets the GIL only after the switch interval (5 ms by default), and a
-# request needs it about three times. This is the interval meanwhile, in seconds; see docs/performance.md.
+# request needs it about three times. This is the interval meanwhile, in seconds, for each callback that may compute:
+# whoever waits for the GIL wakes up once in an interval, so many of them need a longer one. See docs/performance.md.
 HOGGED_SWITCH_INTERVAL: Final = 0.00001
 
 # Seconds of that interval for each worker: where more than a hundred may wait for the GIL at once, as when a stop kills
@@ -49,6 +50,7 @@ class Watchdog:
         self.asleep = True
         self.hogs: set[ThreadRecord] = set()
         self.usual_interval: float | None = None
+        self.interval = 0.0  # the one set last, while there is a usual one to restore
         self.seen: dict[ThreadRecord, int] = {}
 
     def notice(self) -> None:
@@ -78,7 +80,9 @@ class Watchdog:
         """The worker that had lost its processor has finished its slice."""
         with self.lock:
             self.hogs.discard(record)
-            if not self.hogs:
+            if self.hogs:
+                self._lower_interval()
+            else:
                 self.restore_interval()
 
     def _watch(self) -> None:
@@ -129,13 +133,13 @@ class Watchdog:
     def _lower_interval(self) -> None:
         if not GIL_ENABLED:
             return
-        interval = max(HOGGED_SWITCH_INTERVAL, self.processors.threads * INTERVAL_PER_WORKER)
         if self.usual_interval is None:
-            self.usual_interval = sys.getswitchinterval()
-            if self.usual_interval > interval:
-                sys.setswitchinterval(interval)
-        elif sys.getswitchinterval() < interval < self.usual_interval:  # workers have come since
+            self.usual_interval = self.interval = sys.getswitchinterval()
+        hogs, workers = max(1, len(self.hogs)), self.processors.threads
+        interval = min(max(hogs * HOGGED_SWITCH_INTERVAL, workers * INTERVAL_PER_WORKER), self.usual_interval)
+        if interval != self.interval == sys.getswitchinterval():  # else the program has set its own meanwhile
             sys.setswitchinterval(interval)
+            self.interval = sys.getswitchinterval()  # in whole microseconds
 
     def restore_interval(self) -> None:
         """Nothing computes any more: let threads take turns as they did before."""

@@ -144,6 +144,22 @@ class TestSwitchInterval:
         assert sys.getswitchinterval() == pytest.approx(usual)
 
     @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
+    def test_it_grows_and_shrinks_with_the_callbacks_that_compute(self) -> None:
+        watchdog = Watchdog(Processors(lambda record: None))
+        hogs = [ThreadRecord() for _ in range(30)]
+        usual = sys.getswitchinterval()
+        try:
+            watchdog.hogs.update(hogs)
+            watchdog._lower_interval()
+            assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL * 30, abs=2e-6)
+            for hog in hogs[1:]:
+                watchdog.freed(hog)
+            assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL, abs=2e-6)
+        finally:
+            watchdog.freed(hogs[0])
+        assert sys.getswitchinterval() == pytest.approx(usual)
+
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
     def test_one_that_is_shorter_already_stays(self) -> None:
         usual = sys.getswitchinterval()
         watchdog = Watchdog(Processors(lambda record: None))
