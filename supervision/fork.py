@@ -47,7 +47,7 @@ def _restart_scheduler() -> None:
     before = scheduler.processors
     for _, _, timer in scheduler.timers.heap:
         timer.action = timer.argument = None
-    scheduler.watchdog.restore_interval()
+    scheduler.watchdog.switch_interval.restore()
     scheduler.poller.close()  # this copy of the descriptors; the parent's events are not touched
     scheduler.start()
     scheduler.processors.max_threads = before.max_threads

@@ -131,6 +131,7 @@ class Process(Pid):
     __slots__ = (
         "ancestors",
         "at_burial",
+        "blocks",
         "body",
         "carrier",
         "context",
@@ -188,6 +189,8 @@ class Process(Pid):
         self.carrier: ThreadRecord | None = None
         self.struck = False
         self.crash: Any = None
+        # For how many slices it is expected to block in foreign code; a hint, which the watchdog gives.
+        self.blocks = 0
         # Called when it is dead and no thread can be running it any more; never blocks, never raises. Set before what
         # it is about is owned (``signals.own``), so that whoever buries the process sees it.
         self.at_burial: Callable[[], object] | None = None

@@ -1,44 +1,47 @@
 """The watchdog: notices that a worker is blocked in code the library does not own, and moves its processor.
 
 One thread, asleep whenever nothing runs. While actors run it looks at every processor once per tick: a worker that is
-in the same slice as a tick ago has blocked (a sleep, a database driver) or computes.
+in the same slice as before has blocked (a sleep, a database driver) or computes (``late_slices`` tells which). While
+it finds callbacks that block the ticks are short, since each of them holds up all others until it is found.
 """
 
 from __future__ import annotations
 
-import sys
+import math
 import threading
+import time
 from typing import Final
 
+from supervision.late_slices import SHORT_TICK_SECONDS, TICK_SECONDS, Sighting, Verdict, judge, seem_to_block
+from supervision.processor_time import processor_seconds
 from supervision.processors import Processors
-from supervision.threads import GIL_ENABLED, ThreadRecord
+from supervision.switch_interval import SwitchInterval
+from supervision.threads import ThreadRecord
+from supervision.timer_slack import minimise_timer_slack
 
 __all__ = ["Watchdog"]
 
-# Seconds between two looks. A callback counts as blocking at the second look that finds it, after 5 to 10 ms.
-TICK_SECONDS: Final = 0.005
+# Short ticks that follow each callback that has blocked: as long as a request may take to come after another.
+SHORT_TICKS: Final = 40
 
-# Ticks without anything running after which the watchdog goes to sleep. A busy server leaves gaps of a few
+# Seconds without anything running after which the watchdog goes to sleep. A busy server leaves gaps of a few
 # milliseconds, and falling asleep and waking for each of them would cost more than ticking on.
-LINGER_TICKS: Final = 40
+LINGER_SECONDS: Final = 0.2
 
-# While a callback computes, every other thread gets the GIL only after the switch interval (5 ms by default), and a
-# request needs it about three times. This is the interval meanwhile, in seconds, for each callback that may compute:
-# whoever waits for the GIL wakes up once in an interval, so many of them need a longer one. See docs/performance.md.
-HOGGED_SWITCH_INTERVAL: Final = 0.00001
-
-# Seconds of that interval for each worker: where more than a hundred may wait for the GIL at once, as when a stop kills
-# a thousand blocked connections, they would do little but wake up to see whether it is their turn.
-INTERVAL_PER_WORKER: Final = 0.0000001
+# Seconds of a processor that a callback must have used in a tick to count as one that computes. A sleeping one uses
+# none; fifty that take turns use so much each.
+COMPUTES_SECONDS: Final = 0.0001
 
 
 class Watchdog:
     """The thread and what it remembers between two ticks.
 
-    ``lock`` guards ``asleep``, ``hogs`` and the switch interval. ``asleep`` is set by the watchdog before it sleeps
-    without a timeout, and until it is first needed; whoever clears it is the one that wakes the thread. A worker stores
-    ``idling`` and then looks at ``asleep``, here it is the other way round, so one of the two sees the other. Both have
-    an operation of a lock in between, which orders the two accesses on every build.
+    ``lock`` guards ``asleep``, ``hogs``, ``computing`` and the switch interval. ``asleep`` is set by the watchdog
+    before it sleeps without a timeout, and until it is first needed; whoever clears it is the one that wakes the
+    thread. A worker stores ``idling`` and then looks at ``asleep``, here it is the other way round, so one of the two
+    sees the other. Both have an operation of a lock in between, which orders the two accesses on every build.
+
+    The rest belongs to the watchdog's thread.
     """
 
     def __init__(self, processors: Processors) -> None:
@@ -48,10 +51,14 @@ class Watchdog:
         self.parker = threading.Lock()
         self.parker.acquire()
         self.asleep = True
-        self.hogs: set[ThreadRecord] = set()
-        self.usual_interval: float | None = None
-        self.interval = 0.0  # the one set last, while there is a usual one to restore
-        self.seen: dict[ThreadRecord, int] = {}
+        # The workers whose processors were taken, each with the time of a processor that its thread had used when they
+        # were last counted; and how many of them compute, as far as is known. The others sleep, and want no GIL.
+        self.hogs: dict[ThreadRecord, float] = {}
+        self.computing = 0
+        self.switch_interval = SwitchInterval()
+        self.seen: dict[ThreadRecord, Sighting] = {}
+        self.short_ticks = 0  # how many are left
+        self.next_count = 0.0  # when it is time to count again who computes
 
     def notice(self) -> None:
         """Be awake from now on; called by a worker that has found work."""
@@ -76,23 +83,35 @@ class Watchdog:
                 self.thread = None
                 self.asleep = True
 
-    def freed(self, record: ThreadRecord) -> None:
-        """The worker that had lost its processor has finished its slice."""
+    def expect(self, record: ThreadRecord) -> None:
+        """The calling worker is about to give its processor away because its callback will block, and may compute."""
         with self.lock:
-            self.hogs.discard(record)
-            if self.hogs:
-                self._lower_interval()
-            else:
-                self.restore_interval()
+            self.hogs[record] = math.inf  # until it is counted for the first time, so that what is short never counts
+        record.taken_by_watchdog = True  # as if it were: when the slice is over it is freed
+
+    def freed(self, record: ThreadRecord) -> None:
+        """The worker that had no processor has finished its slice."""
+        with self.lock:
+            self.hogs.pop(record, None)
+            self._set_interval(min(self.computing, len(self.hogs)))
 
     def _watch(self) -> None:
-        idle_ticks = 0
+        minimise_timer_slack()
+        ran_last = time.monotonic()
         while True:
-            if idle_ticks < LINGER_TICKS:
-                self.parker.acquire(True, TICK_SECONDS)
+            if time.monotonic() - ran_last < LINGER_SECONDS:
+                self.parker.acquire(True, self._next_tick())
             else:
                 self._sleep()
-            idle_ticks = 0 if self._look() else idle_ticks + 1
+            now = time.monotonic()
+            if self._look(now):
+                ran_last = now
+
+    def _next_tick(self) -> float:
+        if not self.short_ticks:
+            return TICK_SECONDS
+        self.short_ticks -= 1
+        return SHORT_TICK_SECONDS
 
     def _sleep(self) -> None:
         with self.lock:
@@ -111,39 +130,57 @@ class Watchdog:
         with self.processors.lock:
             return list(self.processors.holders)
 
-    def _look(self) -> bool:
-        """Take the processors of all that are in the slice they were in a tick ago; True if anything has run."""
+    def _look(self, now: float) -> bool:
+        """Take the processors of all that are late, as seen at the moment ``now``; True if anything has run."""
+        if self.hogs and now >= self.next_count:
+            self.next_count = now + TICK_SECONDS
+            self._see_who_computes()
         before, self.seen = self.seen, {}
         active = False
         for record in self._holders():
-            number = record.slice
-            active = active or before.get(record) != number or record.in_slice
-            self.seen[record] = number
-            if record.in_slice and before.get(record) == number:
-                self._take(record, number)
+            active = self._look_at(record, before.get(record), now) or active
         return active
 
-    def _take(self, record: ThreadRecord, number: int) -> None:
+    def _look_at(self, record: ThreadRecord, seen: Sighting | None, now: float) -> bool:
+        found = Sighting(record.slice, record.in_slice, now, processor_seconds(record.ident))
+        if seen is None or seen.slice != found.slice:
+            self.seen[record] = found
+            if seen is not None and seem_to_block(seen, found, self.computing):
+                self.short_ticks = SHORT_TICKS
+            return True
+        if not found.in_slice:
+            self.seen[record] = seen
+            return False
+        verdict = judge(seen, found, self.computing)
+        if verdict is Verdict.ON_TIME:
+            self.seen[record] = seen
+        else:
+            self._take(record, found, computes=verdict is Verdict.COMPUTES)
+        return True
+
+    def _take(self, record: ThreadRecord, found: Sighting, *, computes: bool) -> None:
         with self.lock:  # first, so that the worker's ``freed`` cannot come before it
-            self.hogs.add(record)
-            self._lower_interval()
-        if not self.processors.take_from(record, number):
+            self.hogs[record] = found.used
+            self._set_interval(self.computing + computes)
+        if not computes:
+            self.short_ticks = SHORT_TICKS
+        process = record.process
+        if not self.processors.take_from(record, found.slice):
             self.freed(record)
+        elif process is not None and not computes:
+            process.blocks = 1  # it says itself how long that was
 
-    def _lower_interval(self) -> None:
-        if not GIL_ENABLED:
-            return
-        if self.usual_interval is None:
-            self.usual_interval = self.interval = sys.getswitchinterval()
-        hogs, workers = max(1, len(self.hogs)), self.processors.threads
-        interval = min(max(hogs * HOGGED_SWITCH_INTERVAL, workers * INTERVAL_PER_WORKER), self.usual_interval)
-        if interval != self.interval == sys.getswitchinterval():  # else the program has set its own meanwhile
-            sys.setswitchinterval(interval)
-            self.interval = sys.getswitchinterval()  # in whole microseconds
+    def _see_who_computes(self) -> None:
+        with self.lock:  # no thread of theirs can have ended: before that it is freed
+            computing = 0
+            for record, before in self.hogs.items():
+                self.hogs[record] = now = processor_seconds(record.ident)
+                computing += now - before >= COMPUTES_SECONDS
+            self._set_interval(computing)
 
-    def restore_interval(self) -> None:
-        """Nothing computes any more: let threads take turns as they did before."""
-        if self.usual_interval is not None:
-            if sys.getswitchinterval() < self.usual_interval:
-                sys.setswitchinterval(self.usual_interval)
-            self.usual_interval = None
+    def _set_interval(self, computing: int) -> None:
+        self.computing = computing
+        if computing:
+            self.switch_interval.shorten(computing, self.processors.threads)
+        else:
+            self.switch_interval.restore()

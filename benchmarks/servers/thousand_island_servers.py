@@ -9,7 +9,7 @@ from typing import Any
 import thousand_island
 from benchmarks.servers.disturbed_echo import DisturbedEcho
 from benchmarks.servers.options import Options, announce
-from supervision import watchdog
+from supervision import switch_interval
 from thousand_island import Close, Continue, Handler, Socket, workers
 
 #: Rounds of the loop that makes one request of the CPU-bound server cost a few tenths of a millisecond.
@@ -74,7 +74,7 @@ def echo(_options: Options) -> None:
 def echo_disturbed(_options: Options) -> None:
     """The echo server of the fairness rows; the environment may set the switch interval beside a computing callback."""
     if interval := os.environ.get(SWITCH_INTERVAL):
-        watchdog.HOGGED_SWITCH_INTERVAL = float(interval)  # type: ignore[misc]
+        switch_interval.HOGGED_SWITCH_INTERVAL = float(interval)  # type: ignore[misc]
     _serve(DisturbedEcho)
 
 

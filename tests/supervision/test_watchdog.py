@@ -3,17 +3,22 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import supervision
 from supervision import process
+from supervision import watchdog as watchdog_module
+from supervision.late_slices import SHORT_TICK_SECONDS, TICK_SECONDS
 from supervision.messages import Down
+from supervision.process_table import Process
 from supervision.processors import Processors
 from supervision.scheduler import scheduler
+from supervision.switch_interval import HOGGED_SWITCH_INTERVAL
 from supervision.threads import GIL_ENABLED, ThreadRecord
-from supervision.watchdog import HOGGED_SWITCH_INTERVAL, Watchdog
+from supervision.watchdog import SHORT_TICKS, Watchdog
 
 PATIENCE = 10.0
 
@@ -42,45 +47,93 @@ def holder() -> Iterator[tuple[Watchdog, Processors, ThreadRecord]]:
     processors.unassigned = 0
     processors._assign(record)
     yield watchdog, processors, record
-    watchdog.restore_interval()
+    watchdog.switch_interval.restore()
 
 
 Holder = tuple[Watchdog, Processors, ThreadRecord]
 
 
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """The seconds of a processor that each thread has used; a test says how many."""
+    seconds: dict[int, float] = defaultdict(float)
+    monkeypatch.setattr(watchdog_module, "processor_seconds", lambda ident: seconds[ident])
+    return seconds
+
+
 class TestLook:
-    def test_a_worker_in_the_same_slice_for_two_looks_loses_its_processor(self, holder: Holder) -> None:
+    def test_a_worker_whose_callback_computes_loses_its_processor_after_a_tick(
+        self, holder: Holder, used: dict[int, float]
+    ) -> None:
         watchdog, processors, record = holder
         record.slice, record.in_slice = 1, True
-        assert watchdog._look()
+        assert watchdog._look(0.0)
+        used[record.ident] = SHORT_TICK_SECONDS
+        assert watchdog._look(SHORT_TICK_SECONDS)
         assert not record.lost.locked()
-        assert watchdog._look()
+        used[record.ident] = TICK_SECONDS
+        assert watchdog._look(TICK_SECONDS)
         assert record.lost.locked()
         assert record.taken_by_watchdog
         assert processors.unassigned == 1
         assert processors.holders == set()
+        assert watchdog.computing == 1
+        assert watchdog._next_tick() == TICK_SECONDS
 
-    def test_a_worker_that_goes_from_slice_to_slice_keeps_it(self, holder: Holder) -> None:
+    def test_one_whose_callback_has_blocked_loses_it_after_a_short_tick(
+        self, holder: Holder, used: dict[int, float]
+    ) -> None:
+        watchdog, _, record = holder
+        record.slice, record.in_slice = 1, True
+        watchdog._look(0.0)
+        watchdog._look(SHORT_TICK_SECONDS)
+        assert record.lost.locked()
+        assert watchdog.computing == 0
+        ticks = [watchdog._next_tick() for _ in range(SHORT_TICKS + 1)]
+        assert ticks == [SHORT_TICK_SECONDS] * SHORT_TICKS + [TICK_SECONDS]
+
+    def test_its_process_is_expected_to_block_again(self, holder: Holder, used: dict[int, float]) -> None:
+        watchdog, _, record = holder
+        record.slice, record.in_slice = 1, True
+        record.process = Process("test", None, None)
+        watchdog._look(0.0)
+        watchdog._look(SHORT_TICK_SECONDS)
+        assert record.process.blocks == 1
+
+    def test_slices_that_block_for_less_than_a_tick_make_the_ticks_short(
+        self, holder: Holder, used: dict[int, float]
+    ) -> None:
+        watchdog, _, record = holder
+        record.in_slice = True
+        for number in range(2):
+            record.slice = number
+            assert watchdog._look(TICK_SECONDS * number)
+        assert not record.lost.locked()
+        assert watchdog._next_tick() == SHORT_TICK_SECONDS
+
+    def test_a_worker_that_goes_from_slice_to_slice_keeps_it(self, holder: Holder, used: dict[int, float]) -> None:
         watchdog, _, record = holder
         record.in_slice = True
         for number in range(10):
             record.slice = number
-            assert watchdog._look()
+            used[record.ident] = TICK_SECONDS * number
+            assert watchdog._look(TICK_SECONDS * number)
         assert not record.lost.locked()
+        assert watchdog._next_tick() == TICK_SECONDS
 
     def test_a_worker_between_two_slices_keeps_it_and_counts_as_idle(self, holder: Holder) -> None:
         watchdog, _, record = holder
         record.slice = 1
-        watchdog._look()
-        assert not watchdog._look()
+        watchdog._look(0.0)
+        assert not watchdog._look(TICK_SECONDS)
         assert not record.lost.locked()
 
     def test_one_that_has_handed_off_by_itself_meanwhile_is_left_alone(self, holder: Holder) -> None:
         watchdog, _, record = holder
         record.slice, record.in_slice = 1, True
-        watchdog._look()
+        watchdog._look(0.0)
         record.lost.acquire()
-        watchdog._look()
+        watchdog._look(TICK_SECONDS)
         assert not record.taken_by_watchdog
         assert not watchdog.hogs
 
@@ -114,14 +167,15 @@ class TestSwitchInterval:
         assert process.receive(Down, timeout=10_000).ref is ref
         assert eventually(lambda: sys.getswitchinterval() == pytest.approx(before))
 
-    def test_one_that_the_user_has_set_meanwhile_is_kept(self, holder: Holder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_the_user_has_set_meanwhile_is_kept(self, holder: Holder, used: dict[int, float]) -> None:
         watchdog, _, record = holder
         if not GIL_ENABLED:
             pytest.skip("without the GIL threads take no turns")
         before = sys.getswitchinterval()
         record.slice, record.in_slice = 1, True
-        watchdog._look()
-        watchdog._look()
+        watchdog._look(0.0)
+        used[record.ident] = TICK_SECONDS
+        watchdog._look(TICK_SECONDS)
         try:
             sys.setswitchinterval(before * 2)
             watchdog.freed(record)
@@ -129,49 +183,48 @@ class TestSwitchInterval:
         finally:
             sys.setswitchinterval(before)
 
-    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
-    def test_it_is_longer_where_many_workers_may_wait_for_their_turn(self) -> None:
-        processors = Processors(lambda record: None)
-        watchdog = Watchdog(processors)
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL threads take no turns")
+    def test_callbacks_that_sleep_do_not_count(self, used: dict[int, float]) -> None:
+        watchdog = Watchdog(Processors(lambda record: None))
         usual = sys.getswitchinterval()
-        try:
-            for workers, interval in [(100, HOGGED_SWITCH_INTERVAL), (1_000, HOGGED_SWITCH_INTERVAL * 10)]:
-                processors.threads = workers
-                watchdog._lower_interval()
-                assert sys.getswitchinterval() == pytest.approx(interval, abs=2e-6)  # Python keeps whole microseconds
-        finally:
-            watchdog.restore_interval()
+        for ident in range(10):
+            hog = ThreadRecord()
+            hog.ident = ident
+            watchdog.hogs[hog] = 0.0
+        watchdog._look(0.0)
+        assert sys.getswitchinterval() == pytest.approx(usual)
+        used[1] = used[3] = 1.0
+        watchdog._look(TICK_SECONDS)
+        assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL * 2, abs=2e-6)
+        used[3] = 2.0
+        watchdog._look(TICK_SECONDS * 1.5)  # too early to count again
+        watchdog._look(TICK_SECONDS * 2)
+        assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL, abs=2e-6)
+        watchdog._look(TICK_SECONDS * 3)
         assert sys.getswitchinterval() == pytest.approx(usual)
 
-    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
-    def test_it_grows_and_shrinks_with_the_callbacks_that_compute(self) -> None:
-        watchdog = Watchdog(Processors(lambda record: None))
-        hogs = [ThreadRecord() for _ in range(30)]
-        usual = sys.getswitchinterval()
-        try:
-            watchdog.hogs.update(hogs)
-            watchdog._lower_interval()
-            assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL * 30, abs=2e-6)
-            for hog in hogs[1:]:
-                watchdog.freed(hog)
-            assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL, abs=2e-6)
-        finally:
-            watchdog.freed(hogs[0])
-        assert sys.getswitchinterval() == pytest.approx(usual)
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL threads take no turns")
+    def test_one_that_was_expected_to_block_counts_from_its_second_tick_on(self, used: dict[int, float]) -> None:
+        watchdog, record = Watchdog(Processors(lambda record: None)), ThreadRecord()
+        watchdog.expect(record)
+        assert record.taken_by_watchdog
+        for tick, computing in enumerate([0, 1, 1]):
+            used[record.ident] = TICK_SECONDS * tick + 1.0
+            watchdog._look(TICK_SECONDS * tick)
+            assert watchdog.computing == computing
+        watchdog.freed(record)
+        assert watchdog.computing == 0
 
-    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
-    def test_one_that_is_shorter_already_stays(self) -> None:
-        usual = sys.getswitchinterval()
-        watchdog = Watchdog(Processors(lambda record: None))
-        sys.setswitchinterval(HOGGED_SWITCH_INTERVAL / 5)
-        try:
-            short = sys.getswitchinterval()
-            watchdog._lower_interval()
-            assert sys.getswitchinterval() == short
-            watchdog.restore_interval()
-            assert sys.getswitchinterval() == short
-        finally:
-            sys.setswitchinterval(usual)
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL threads take no turns")
+    def test_it_is_the_usual_one_while_a_callback_sleeps(self) -> None:
+        before = sys.getswitchinterval()
+        leave, entered = threading.Event(), threading.Event()
+        _, ref = process.spawn_monitor(lambda: (entered.set(), leave.wait(PATIENCE)))
+        assert entered.wait(PATIENCE)
+        assert eventually(lambda: len(scheduler.watchdog.hogs) == 1)
+        assert eventually(lambda: sys.getswitchinterval() == pytest.approx(before))
+        leave.set()
+        assert process.receive(Down, timeout=10_000).ref is ref
 
 
 class TestProcessorOfABlockedWorker:
