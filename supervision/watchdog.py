@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from supervision.late_slices import SHORT_TICK_SECONDS, TICK_SECONDS, Sighting, Verdict, judge, seem_to_block
 from supervision.processor_time import processor_seconds
@@ -28,9 +28,21 @@ SHORT_TICKS: Final = 40
 # milliseconds, and falling asleep and waking for each of them would cost more than ticking on.
 LINGER_SECONDS: Final = 0.2
 
-# Seconds of a processor that a callback must have used in a tick to count as one that computes. A sleeping one uses
-# none; fifty that take turns use so much each.
+# Seconds of a processor that a callback must have used in a tick, and in the one before, to count as one that computes.
+# Fifty that take turns use so much each. One that sleeps uses none, but while it waits for the GIL when it wakes up.
 COMPUTES_SECONDS: Final = 0.0001
+
+
+class _Use(NamedTuple):
+    """What a thread uses of a processor.
+
+    Attributes:
+        seconds: how much it has used in all.
+        was_much: whether it has used COMPUTES_SECONDS in the last tick.
+    """
+
+    seconds: float
+    was_much: bool
 
 
 class Watchdog:
@@ -51,9 +63,9 @@ class Watchdog:
         self.parker = threading.Lock()
         self.parker.acquire()
         self.asleep = True
-        # The workers whose processors were taken, each with the time of a processor that its thread had used when they
-        # were last counted; and how many of them compute, as far as is known. The others sleep, and want no GIL.
-        self.hogs: dict[ThreadRecord, float] = {}
+        # The workers without a processor whose callbacks go on, each with what its thread had used when they were last
+        # counted; and how many of them compute, as far as is known. The others sleep, and want no GIL.
+        self.hogs: dict[ThreadRecord, _Use] = {}
         self.computing = 0
         self.switch_interval = SwitchInterval()
         self.seen: dict[ThreadRecord, Sighting] = {}
@@ -86,7 +98,7 @@ class Watchdog:
     def expect(self, record: ThreadRecord) -> None:
         """The calling worker is about to give its processor away because its callback will block, and may compute."""
         with self.lock:
-            self.hogs[record] = math.inf  # until it is counted for the first time, so that what is short never counts
+            self.hogs[record] = _Use(math.inf, was_much=False)  # so that the first tick does not count
         record.taken_by_watchdog = True  # as if it were: when the slice is over it is freed
 
     def freed(self, record: ThreadRecord) -> None:
@@ -160,7 +172,7 @@ class Watchdog:
 
     def _take(self, record: ThreadRecord, found: Sighting, *, computes: bool) -> None:
         with self.lock:  # first, so that the worker's ``freed`` cannot come before it
-            self.hogs[record] = found.used
+            self.hogs[record] = _Use(found.used, was_much=computes)
             self._set_interval(self.computing + computes)
         if not computes:
             self.short_ticks = SHORT_TICKS
@@ -173,9 +185,11 @@ class Watchdog:
     def _see_who_computes(self) -> None:
         with self.lock:  # no thread of theirs can have ended: before that it is freed
             computing = 0
-            for record, before in self.hogs.items():
-                self.hogs[record] = now = processor_seconds(record.ident)
-                computing += now - before >= COMPUTES_SECONDS
+            for record, use in self.hogs.items():
+                used = processor_seconds(record.ident)
+                is_much = used - use.seconds >= COMPUTES_SECONDS
+                computing += is_much and use.was_much
+                self.hogs[record] = _Use(used, is_much)
             self._set_interval(computing)
 
     def _set_interval(self, computing: int) -> None:

@@ -9,6 +9,7 @@ from benchmarks.files import LARGE_FILE_SIZE
 from benchmarks.rounds import Contender, Metric, Row, Slice
 from benchmarks.rows.servers import ECHO_SERVERS, OURS, PROTOCOL, STREAMS, THREADING, loaded
 from benchmarks.server_process import ServerProcess
+from benchmarks.servers.options import NAP
 from benchmarks.settings import Settings
 
 #: Connections kept open at a time.
@@ -18,13 +19,16 @@ CONNECTION_COUNTS = (1, 50, 500)
 CONCURRENT_CLIENTS = 50
 
 TLS_CONNECTIONS = 50
+
+#: Connections whose handlers all block.
+BLOCKING_CONNECTIONS = 50
 MEGABYTE = 1_000_000
 
 
 def rows() -> list[Row]:
     """All rows of this file."""
     echoes = [_echo_row(connections) for connections in CONNECTION_COUNTS]
-    return [*echoes, _connect_row(), _tls_echo_row(), _tls_handshake_row(), _sendfile_row()]
+    return [*echoes, _blocking_row(), _connect_row(), _tls_echo_row(), _tls_handshake_row(), _sendfile_row()]
 
 
 def _echo_row(connections: int) -> Row:
@@ -34,6 +38,17 @@ def _echo_row(connections: int) -> Row:
     title = f"echo 64 B, {connections} connection{'s' if connections > 1 else ''}"
     metrics = [Metric("rate", "requests/s", targets=targets), *_latencies(targets)]
     return Row(f"echo-{connections}", title, contenders, metrics)
+
+
+def _blocking_row() -> Row:
+    contenders = [
+        Contender(name, loaded(f"{ECHO_SERVERS[name]}-sleepy", "echo", BLOCKING_CONNECTIONS))
+        for name in (OURS, THREADING)
+    ]
+    metrics = [Metric("rate", "requests/s"), *_latencies({})]
+    title = f"echo 64 B after a sleep of {NAP * 1000:.0f} ms, {BLOCKING_CONNECTIONS} connections"
+    note = f"Each handler calls `time.sleep`: {BLOCKING_CONNECTIONS / NAP:,.0f} requests/s would be all there can be."
+    return Row("blocking", title, contenders, metrics, note=note)
 
 
 def _latencies(targets: Mapping[str, float]) -> list[Metric]:

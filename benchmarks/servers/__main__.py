@@ -15,6 +15,7 @@ SERVERS = {
     "thousand_island-sendfile": "thousand_island_servers:sendfile",
     "thousand_island-disturbed": "thousand_island_servers:echo_disturbed",
     "thousand_island-busy": "thousand_island_servers:echo_busy",
+    "thousand_island-sleepy": "thousand_island_servers:echo_sleepy",
     "thousand_island-1-worker": "thousand_island_servers:echo_1_worker",
     "thousand_island-2-workers": "thousand_island_servers:echo_2_workers",
     "thousand_island-busy-1-worker": "thousand_island_servers:echo_busy_1_worker",
@@ -26,6 +27,7 @@ SERVERS = {
     "gevent": "gevent_server:stream_server",
     "trio": "trio_server:streams",
     "threading-tcp": "threading_server:threading_tcp",
+    "threading-tcp-sleepy": "threading_server:threading_tcp_sleepy",
     "sendfile-loop": "sendfile_loop:sendfile_loop",
 }
 

@@ -15,6 +15,10 @@ BACKLOG = 1_024
 READ_SIZE = 65_536
 
 
+#: Seconds that a handler sleeps which blocks in foreign code before each echo, as in a query of a database.
+NAP = 0.005
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Where a server finds its files.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import thousand_island
 from benchmarks.servers.disturbed_echo import DisturbedEcho
-from benchmarks.servers.options import Options, announce
+from benchmarks.servers.options import NAP, Options, announce
 from supervision import switch_interval
 from thousand_island import Close, Continue, Handler, Socket, workers
 
@@ -37,6 +38,16 @@ class BusyEcho(Handler):
         total = 0
         for number in range(BUSY_ROUNDS):
             total += number
+        socket.send(data)
+        return Continue(state)
+
+
+class SleepyEcho(Handler):
+    """Sleeps before each echo, in code that is not the library's."""
+
+    def handle_data(self, data: bytes, socket: Socket, state: Any) -> Continue:
+        """Sleeps, then echoes."""
+        time.sleep(NAP)
         socket.send(data)
         return Continue(state)
 
@@ -76,6 +87,11 @@ def echo_disturbed(_options: Options) -> None:
     if interval := os.environ.get(SWITCH_INTERVAL):
         switch_interval.HOGGED_SWITCH_INTERVAL = float(interval)  # type: ignore[misc]
     _serve(DisturbedEcho)
+
+
+def echo_sleepy(_options: Options) -> None:
+    """The echo server whose handlers block."""
+    _serve(SleepyEcho)
 
 
 def echo_busy(_options: Options) -> None:

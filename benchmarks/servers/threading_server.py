@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import time
 
-from benchmarks.servers.options import BACKLOG, READ_SIZE, Options, announce
+from benchmarks.servers.options import BACKLOG, NAP, READ_SIZE, Options, announce
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -22,6 +23,16 @@ class _Echo(socketserver.BaseRequestHandler):
             pass
 
 
+class _SleepyEcho(_Echo):
+    def handle(self) -> None:
+        try:
+            while data := self.request.recv(READ_SIZE):
+                time.sleep(NAP)
+                self.request.sendall(data)
+        except ConnectionError:
+            pass
+
+
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
@@ -30,6 +41,15 @@ class _Server(socketserver.ThreadingTCPServer):
 
 def threading_tcp(_options: Options) -> None:
     """`socketserver.ThreadingTCPServer`."""
-    with _Server(("127.0.0.1", 0), _Echo) as server:
+    _serve(_Echo)
+
+
+def threading_tcp_sleepy(_options: Options) -> None:
+    """The same, with a handler that sleeps before each echo."""
+    _serve(_SleepyEcho)
+
+
+def _serve(handler: type[socketserver.BaseRequestHandler]) -> None:
+    with _Server(("127.0.0.1", 0), handler) as server:
         announce(server.server_address[1])
         server.serve_forever()

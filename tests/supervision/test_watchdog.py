@@ -190,25 +190,22 @@ class TestSwitchInterval:
         for ident in range(10):
             hog = ThreadRecord()
             hog.ident = ident
-            watchdog.hogs[hog] = 0.0
-        watchdog._look(0.0)
-        assert sys.getswitchinterval() == pytest.approx(usual)
-        used[1] = used[3] = 1.0
-        watchdog._look(TICK_SECONDS)
-        assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL * 2, abs=2e-6)
-        used[3] = 2.0
-        watchdog._look(TICK_SECONDS * 1.5)  # too early to count again
-        watchdog._look(TICK_SECONDS * 2)
-        assert sys.getswitchinterval() == pytest.approx(HOGGED_SWITCH_INTERVAL, abs=2e-6)
-        watchdog._look(TICK_SECONDS * 3)
-        assert sys.getswitchinterval() == pytest.approx(usual)
+            watchdog.expect(hog)
+        expected = {0: usual, 1: usual, 2: HOGGED_SWITCH_INTERVAL * 2, 3: HOGGED_SWITCH_INTERVAL, 4: usual}
+        for tick, interval in expected.items():
+            used[1] = tick if tick < 3 else 2.0  # seconds
+            used[3] = tick if tick < 4 else 3.0
+            used[5] = 0.0 if tick < 4 else 1.0  # it wakes up
+            watchdog._look(TICK_SECONDS * tick)
+            watchdog._look(TICK_SECONDS * (tick + 0.5))  # too early to count again
+            assert sys.getswitchinterval() == pytest.approx(interval, abs=2e-6)
 
     @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL threads take no turns")
-    def test_one_that_was_expected_to_block_counts_from_its_second_tick_on(self, used: dict[int, float]) -> None:
+    def test_one_that_was_expected_to_block_counts_after_its_second_whole_tick(self, used: dict[int, float]) -> None:
         watchdog, record = Watchdog(Processors(lambda record: None)), ThreadRecord()
         watchdog.expect(record)
         assert record.taken_by_watchdog
-        for tick, computing in enumerate([0, 1, 1]):
+        for tick, computing in enumerate([0, 0, 1, 1]):
             used[record.ident] = TICK_SECONDS * tick + 1.0
             watchdog._look(TICK_SECONDS * tick)
             assert watchdog.computing == computing
