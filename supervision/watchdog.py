@@ -136,11 +136,8 @@ class Watchdog:
         self.parker.acquire()  # ends by ``notice``, which is called whenever a worker has found work
 
     def _anything_runs(self) -> bool:
-        return any(not record.idling for record in self._holders())
-
-    def _holders(self) -> list[ThreadRecord]:
         with self.processors.lock:
-            return list(self.processors.holders)
+            return any(not record.idling for record in self.processors.holders)
 
     def _look(self, now: float) -> bool:
         """Take the processors of all that are late, as seen at the moment ``now``; True if anything has run."""
@@ -149,12 +146,18 @@ class Watchdog:
             self._see_who_computes()
         before, self.seen = self.seen, {}
         active = False
-        for record in self._holders():
-            active = self._look_at(record, before.get(record), now) or active
+        for record, found in self._sightings(now):
+            active = self._look_at(record, before.get(record), found) or active
         return active
 
-    def _look_at(self, record: ThreadRecord, seen: Sighting | None, now: float) -> bool:
-        found = Sighting(record.slice, record.in_slice, now, processor_seconds(record.ident))
+    def _sightings(self, now: float) -> list[tuple[ThreadRecord, Sighting]]:
+        with self.processors.lock:  # no thread of theirs can have ended: before that it stops being a holder
+            return [
+                (record, Sighting(record.slice, record.in_slice, now, processor_seconds(record.ident)))
+                for record in self.processors.holders
+            ]
+
+    def _look_at(self, record: ThreadRecord, seen: Sighting | None, found: Sighting) -> bool:
         if seen is None or seen.slice != found.slice:
             self.seen[record] = found
             if seen is not None and seem_to_block(seen, found, self.computing):
