@@ -301,7 +301,7 @@ class TestExpectedBlock:
         end(actor)
 
     def test_many_that_block_do_so_at_the_same_time(self) -> None:
-        together = threading.Barrier(100)
+        together = threading.Barrier(40)
 
         class Meeting(Actor):
             def handle_cast(self, message: Any, state: Any) -> NoReply:
