@@ -188,6 +188,8 @@ class Scheduler:
         elif self.polling.acquire(False):
             self.found.extend(self.poller.wait(0))
             self.polling.release()
+            if self.idle and self.run_queue:
+                self._wake_one()  # as in ``_idle``
             self._handle(record)
         return not record.lost.locked()
 
@@ -200,6 +202,10 @@ class Scheduler:
             self.found.extend(self._poll())
             record.idling = False
             self.polling.release()  # between that store and the look below, as ``Watchdog.asleep`` asks for
+            # After the release: one that goes to sleep finds that nobody polls, or is found here and polls itself while
+            # this one works. Mostly there is none, since an enqueuer takes those that sleep first.
+            if self.run_queue and self.idle:
+                self._wake_one()
         else:
             self._sleep(record)
             record.idling = False
@@ -218,7 +224,9 @@ class Scheduler:
         return True
 
     def _poll(self) -> Ready:
-        self.idle.append(self.poller)
+        # To the left, where it is popped last: as long as another one sleeps, that one gets the work and this one goes
+        # on to watch. Else events would wait for the end of a slice while a worker has nothing to do.
+        self.idle.appendleft(self.poller)
         # After the append: an enqueuer either finds this worker in ``idle`` or its work is found here.
         timeout: float | None = 0
         if not (self.run_queue or self.found):
@@ -233,13 +241,14 @@ class Scheduler:
 
     def _sleep(self, record: ThreadRecord) -> None:
         self.idle.append(record)
-        if self.run_queue or self.found:
+        # After the append: who enqueues or stops polling finds this worker in ``idle``, or what it did is found here.
+        if self.run_queue or self.found or not self.polling.locked():
             try:
                 self.idle.remove(record)
                 return
             except ValueError:
                 pass  # popped: its release is on the way and must be taken
-        # Ends by an enqueuer that pops this worker. The poller is held by another one, which serves events and timers.
+        # Ends by whoever pops this worker: an enqueuer, or the one that polls, if it is about to work instead.
         record.parker.acquire()
 
     def _handle(self, record: ThreadRecord) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
+import pytest
+
+from supervision.process_table import Process
 from supervision.scheduler import Scheduler
-from supervision.threads import current
+from supervision.threads import ThreadRecord, current
 
 
 def wait_for_entries(scheduler: Scheduler, count: int) -> None:
@@ -17,8 +21,72 @@ def wait_for_entries(scheduler: Scheduler, count: int) -> None:
         pause.wait(0.001)
 
 
+class Bell:
+    """An idle worker that notes whether it has been woken."""
+
+    woken = False
+
+    def wake(self) -> None:
+        self.woken = True
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    """Looks around once more; nothing watches it."""
+    made = Scheduler()
+    made.watchdog.asleep = False
+    yield made
+    made.poller.close()
+
+
+class TestPolling:
+    @pytest.mark.parametrize("sleeper_first", [True, False])
+    def test_work_wakes_one_that_sleeps_before_the_one_that_polls(
+        self, scheduler: Scheduler, sleeper_first: bool
+    ) -> None:
+        sleeper = Bell()
+        if sleeper_first:
+            scheduler.idle.append(sleeper)
+        polls = threading.Thread(target=scheduler._poll)
+        polls.start()
+        wait_for_entries(scheduler, 1 + sleeper_first)
+        if not sleeper_first:
+            scheduler.idle.append(sleeper)
+        scheduler._wake_one()
+        assert sleeper.woken
+        assert list(scheduler.idle) == [scheduler.poller]
+        scheduler._wake_one()
+        polls.join(5)
+        assert not polls.is_alive()
+
+    def test_one_that_stops_to_work_has_another_take_its_place(self, scheduler: Scheduler, work: Process) -> None:
+        sleeper = Bell()
+        scheduler.idle.append(sleeper)
+        scheduler.run_queue.append(work)
+        scheduler._idle(ThreadRecord())
+        assert sleeper.woken
+        assert not scheduler.idle
+
+    def test_one_that_only_looks_while_there_is_work_does_so_too(self, scheduler: Scheduler, work: Process) -> None:
+        sleeper = Bell()
+        scheduler.idle.append(sleeper)
+        scheduler.run_queue.append(work)
+        scheduler._find_work(ThreadRecord())
+        assert sleeper.woken
+
+    def test_nobody_sleeps_while_nobody_polls(self, scheduler: Scheduler) -> None:
+        scheduler._sleep(ThreadRecord())
+        assert not scheduler.idle
+
+    @pytest.fixture
+    def work(self) -> Process:
+        """Stands for a process; it is only looked at whether there is one."""
+        return object()  # type: ignore[return-value]
+
+
 def test_who_wakes_a_polling_worker_too_late_leaves_it_asleep_in_its_next_wait() -> None:
     scheduler = Scheduler()
+    scheduler.polling.acquire()
     polled, slept = threading.Event(), threading.Event()
 
     def worker() -> None:

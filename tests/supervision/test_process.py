@@ -157,8 +157,8 @@ class TestPids:
             last, gone = weakref.ref(pid), threading.Event()
             weakref.finalize(pid, gone.set)
             del pid
-            # Without the GIL what is given up by another thread than the one that made it is freed by that one, a worker
-            # here, when it next runs.
+            # Without the GIL what is given up by another thread than the one that made it is freed by that one, here a
+            # worker, when it next runs.
             deadline = time.monotonic() + 10
             while not gone.wait(10 if GIL_ENABLED else 0.01) and time.monotonic() < deadline:
                 process.spawn(lambda: None)
