@@ -121,6 +121,7 @@ class TestNthCall:
         with serve(FailingInit, handler_options=[number, process.self()], num_acceptors=2) as server:
             before, open_before = tree(server.pid), descriptors()
             assert serve_all(server) == all_but(number)
+            server.wait_until_empty()
             assert tree(server.pid) == before
             assert descriptors() <= open_before
 
