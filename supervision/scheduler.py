@@ -21,6 +21,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
+from supervision.expected_blocks import expect_block, see_whether_it_blocked
 from supervision.poller import ENDED, READABLE, Poller, Ready, Source, dispatch, new_poller
 from supervision.process_table import Process, quarantined
 from supervision.processors import Bell, Processors
@@ -40,13 +41,6 @@ LOOK_EVERY: Final = 64
 # are long as well, and with this weight new readiness waits about a millisecond. ``hogs`` is read without its lock: a
 # look too many or too few is no mistake.
 WEIGHT: Final = 4
-
-# Slices for which a process that has blocked is expected to do so again. One that does not costs a change of threads,
-# one that does is no burden on others.
-EXPECTED_BLOCKS: Final = 8
-
-# Seconds without running, in such a slice, that confirm it: several changes of threads.
-BLOCKED_SECONDS: Final = 0.0002
 
 # Seconds. epoll_wait(2) takes its timeout as an int of milliseconds, which is less than 25 days; a later timer is
 # looked at again after this one.
@@ -160,7 +154,7 @@ class Scheduler:
         The caller has taken ``running``. Nothing in here raises (see ``Body``).
         """
         if not process.dead:
-            began = self._expect_block(process, record) if process.blocks else None
+            began = expect_block(process, record, self.watchdog) if process.blocks else None
             outer = record.process
             record.process = process
             process.carrier = record
@@ -171,7 +165,7 @@ class Scheduler:
             process.carrier = None
             record.process = outer
             if began is not None:
-                _see_whether_it_blocked(process, began)
+                see_whether_it_blocked(process, began)
         process.running.release()
         # Only now: what was sent during the slice found ``running`` held and left it to this look.
         if process.dead:
@@ -283,7 +277,7 @@ class Scheduler:
         # Nobody waits for the source: a thread that does holds ``running``, or has parked.
         if how & ENDED:
             source.ended = True  # before the process can read
-        began = self._expect_block(process, record) if process.blocks else None
+        began = expect_block(process, record, self.watchdog) if process.blocks else None
         record.slice += 1
         record.in_slice = True
         record.process = process
@@ -293,25 +287,13 @@ class Scheduler:
         record.process = None
         record.in_slice = False
         if began is not None:
-            _see_whether_it_blocked(process, began)
+            see_whether_it_blocked(process, began)
         process.running.release()
         if process.dead:
             bury(process)
         elif (process.mailbox or process.system) and process.has_mail() and process.queued.acquire(False):
             self.enqueue(process)
         return not record.lost.locked()
-
-    def _expect_block(self, process: Process, record: ThreadRecord) -> float:
-        """Give the processor away before a slice that will block, as far as is known.
-
-        To wait until the watchdog has seen it would hold up all others, each time. Returns what
-        ``_see_whether_it_blocked`` asks for.
-        """
-        process.blocks -= 1
-        if record.worker and not record.lost.locked():
-            self.watchdog.expect(record)
-            self.processors.hand_off(record)
-        return time.monotonic() - time.thread_time()
 
     def _run_otherwise(self, process: Process, source: Source, how: int) -> None:
         process.running.release()
@@ -328,11 +310,6 @@ class Scheduler:
         except IndexError:
             return  # it is awake already and looks at the run queue
         sleeper.wake()
-
-
-def _see_whether_it_blocked(process: Process, began: float) -> None:
-    if time.monotonic() - time.thread_time() - began >= BLOCKED_SECONDS:
-        process.blocks = EXPECTED_BLOCKS
 
 
 def deliver(process: Process, message: Any) -> None:

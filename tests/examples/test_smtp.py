@@ -21,6 +21,11 @@ from tests.thousand_island.certificates import Certificates, make_certificates
 from tests.thousand_island.serving import SECONDS, Server, serve
 
 needs_swaks = pytest.mark.skipif(shutil.which("swaks") is None, reason="there is no swaks command")
+needs_swaks_with_tls = pytest.mark.skipif(
+    shutil.which("perl") is None
+    or subprocess.run(["perl", "-MNet::SSLeay", "-e1"], capture_output=True).returncode != 0,
+    reason="swaks has no TLS here",
+)
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +247,7 @@ def test_swaks_delivers_a_message(server: Server, mailbox: list[Message], option
 
 
 @needs_swaks
+@needs_swaks_with_tls
 def test_swaks_delivers_a_message_over_tls(
     tls_server: Server, mailbox: list[Message], certificates: Certificates
 ) -> None:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import supervision
-from supervision import Actor, NoReply, Ok, Pid, Reply, process, readiness, sys
+from supervision import Actor, NoReply, Ok, Pid, Reply, process, readiness
 from supervision.messages import Down
 from supervision.poller import Source
 from supervision.process_table import Process
-from supervision.scheduler import BLOCKED_SECONDS, EXPECTED_BLOCKS, scheduler
 from supervision.server import Server
-from supervision.threads import ThreadRecord, current
+from supervision.threads import ThreadRecord
 from tests.programs import output_of
 
 PATIENCE = 10.0
@@ -260,83 +259,6 @@ class TestSlices:
         process.send_after(process.self(), "fired", 5)
         assert process.receive(str, timeout=10_000) == "fired"
         end(endless)
-
-
-class Blocking(Actor):
-    """Blocks in code that is not the library's for as many seconds as it is asked to."""
-
-    def handle_call(self, request: float, caller: Any, state: Any) -> Reply:
-        has_processor = not current.record.lost.locked()
-        threading.Event().wait(request)
-        return Reply(has_processor, state)
-
-
-class TestExpectedBlock:
-    def test_the_processor_is_given_away_before_the_slice(self) -> None:
-        actor = Blocking.start_link()
-        actor._process.blocks = 1
-        assert not supervision.call(actor, 0)
-        end(actor)
-
-    def test_one_that_blocks_is_expected_to_do_so_again(self) -> None:
-        actor = Blocking.start_link()
-        actor._process.blocks = 1
-        supervision.call(actor, BLOCKED_SECONDS * 5)
-        assert not supervision.call(actor, 0)
-        end(actor)
-
-    def test_one_that_does_not_is_soon_trusted_again(self) -> None:
-        actor = Blocking.start_link()
-        actor._process.blocks = EXPECTED_BLOCKS
-        deadline = time.monotonic() + PATIENCE
-        while not supervision.call(actor, 0):
-            assert time.monotonic() < deadline
-        end(actor)
-
-    def test_the_watchdog_finds_out(self) -> None:
-        actor = Blocking.start_link()
-        deadline = time.monotonic() + PATIENCE
-        while supervision.call(actor, 0.01):
-            assert time.monotonic() < deadline
-        end(actor)
-
-    def test_many_that_block_do_so_at_the_same_time(self) -> None:
-        together = threading.Barrier(40)
-
-        class Meeting(Actor):
-            def handle_cast(self, message: Any, state: Any) -> NoReply:
-                together.wait(PATIENCE)
-                return NoReply(state)
-
-        actors = [Meeting.start_link() for _ in range(together.parties)]
-        for _ in range(3):
-            for actor in actors:
-                supervision.cast(actor, "meet")
-            for actor in actors:
-                sys.get_state(actor)
-        end(*actors)
-
-    def test_one_that_computes_instead_is_noticed_all_the_same(self) -> None:
-        begun, leave = threading.Event(), threading.Event()
-
-        class Computing(Actor):
-            def handle_cast(self, message: Any, state: Any) -> NoReply:
-                begun.set()
-                while not leave.is_set():
-                    pass
-                return NoReply(state)
-
-        actor = Computing.start_link()
-        actor._process.blocks = 1
-        supervision.cast(actor, "compute")
-        assert begun.wait(PATIENCE)
-        deadline = time.monotonic() + PATIENCE
-        other = Echo.start_link()
-        while scheduler.watchdog.computing == 0:
-            assert supervision.call(other, "still there") == "still there"
-            assert time.monotonic() < deadline
-        leave.set()
-        end(actor, other)
 
 
 class TestIdleWorker:
