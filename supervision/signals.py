@@ -37,8 +37,12 @@ __all__ = [
     "unlink",
     "unwatch",
     "watch",
+    "watch_end",
     "watch_for",
 ]
+
+# What ``monitored_by`` is in the end; it stays empty.
+_TOLD: Final[dict[Any, Watcher]] = {}
 
 # Seconds after which the thread of a dead process counts as stuck and is logged.
 STUCK_AFTER_SECONDS: Final = 1.0
@@ -127,6 +131,17 @@ def watch(target: Process, ref: Any, watcher: Watcher) -> bool:
     """Have ``watcher`` told when ``target`` ends; False if it has ended."""
     with target.lock:
         if target.dead:
+            return False
+        if target.monitored_by is None:
+            target.monitored_by = {}
+        target.monitored_by[ref] = watcher
+        return True
+
+
+def watch_end(target: Process, ref: Any, watcher: Watcher) -> bool:
+    """``watch``, also of one that is dead but has not let go of all it held yet; False: its watchers have been told."""
+    with target.lock:
+        if target.monitored_by is _TOLD:
             return False
         if target.monitored_by is None:
             target.monitored_by = {}
@@ -335,7 +350,7 @@ def _signal_monitors(process: Process, reason: Any) -> None:
         # One by one under the lock: a ``demonitor`` in between either removes its own or finds it delivered.
         with process.lock:
             if not process.monitored_by:
-                process.monitored_by = None
+                process.monitored_by = _TOLD
                 return
             ref = next(iter(process.monitored_by))
             notified = process.monitored_by.pop(ref).down(ref, process, reason)

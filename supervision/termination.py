@@ -19,7 +19,7 @@ from supervision.in_place import run_in_place
 from supervision.messages import BRUTAL_KILL, Exit
 from supervision.process_table import Pid, Process
 from supervision.scheduler import notify
-from supervision.signals import exit_signal, unwatch, watch
+from supervision.signals import exit_signal, unwatch, watch_end
 from supervision.threads import ThreadRecord, current
 from supervision.waits import Wait, deadline_after, wait_for
 
@@ -79,7 +79,8 @@ def terminate_together(supervisor: Process, children: Iterable[Child]) -> None:
 
 def _monitor(record: ThreadRecord, child: Child, pid: Pid) -> _Ending:
     ending = _Ending(record, child, pid)
-    if not watch(pid._process, ending, ending):
+    # One that is just dying is waited for as well: what follows may rely on the end of what it held.
+    if not watch_end(pid._process, ending, ending):
         ending.fire(_DIED_BEFORE)
     return ending
 

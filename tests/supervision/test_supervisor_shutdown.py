@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,12 +12,15 @@ from supervision import (
     BRUTAL_KILL,
     INFINITY,
     ChildSpec,
+    DynamicSupervisor,
     ProcessExit,
     Stop,
     Supervisor,
     child_spec,
     process,
 )
+from supervision.process_table import Process
+from supervision.signals import own
 from tests.supervision.supervised import (
     PATIENCE,
     Journal,
@@ -383,3 +387,35 @@ class TestReports:
         assert came_back.wait(PATIENCE / 1000)
         (record,) = self.said(caplog)
         assert (record.error_context, record.reason, record.child_id) == ("start_error", "no", 1)
+
+
+class Holding:
+    """Something that a process holds, and of which it does not let go at once."""
+
+    def __init__(self, let_go: Callable[[], None]) -> None:
+        self.let_go = let_go
+
+    def owner_died(self, process: Process, reason: Any) -> None:
+        self.let_go()
+
+
+class TestChildThatIsJustDying:
+    def test_it_is_waited_for_until_it_has_let_go_of_what_it_held(self) -> None:
+        sup = DynamicSupervisor.start_link()
+        child = DynamicSupervisor.start_child(sup, worker(1))
+        assert child is not None
+        done: list[str] = []
+        terminating = threading.Thread(
+            target=lambda: (DynamicSupervisor.terminate_child(sup, child), done.append("terminated"))
+        )
+
+        def let_go() -> None:
+            terminating.start()
+            until(lambda: sup._process.wait is not None or bool(done))
+            done.append("let go")
+
+        assert own(child._process, Holding(let_go))
+        process.exit(child, "kill")
+        terminating.join()
+        assert done == ["let go", "terminated"]
+        DynamicSupervisor.stop(sup)
