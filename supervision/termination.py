@@ -27,8 +27,6 @@ __all__ = ["terminate_in_order", "terminate_together"]
 
 _DECISION: Final = "it was being shut down"
 
-_DIED_BEFORE: Final = object()
-
 
 class _Ending(Wait):
     """The end of one child, waited for.
@@ -36,7 +34,7 @@ class _Ending(Wait):
     It has a parker of its own: several are under way at a time, and end in any order.
     """
 
-    __slots__ = ("child", "deadline", "pid")
+    __slots__ = ("child", "deadline", "died_before", "pid")
 
     def __init__(self, record: ThreadRecord, child: Child, pid: Pid) -> None:
         super().__init__(record)
@@ -44,6 +42,7 @@ class _Ending(Wait):
         self.parker.acquire()
         self.child = child
         self.pid = pid
+        self.died_before = pid._process.dead
         self.deadline: float | None = None
 
     def down(self, ref: Any, process: Process, reason: Any) -> None:
@@ -81,7 +80,8 @@ def _monitor(record: ThreadRecord, child: Child, pid: Pid) -> _Ending:
     ending = _Ending(record, child, pid)
     # One that is just dying is waited for as well: what follows may rely on the end of what it held.
     if not watch_end(pid._process, ending, ending):
-        ending.fire(_DIED_BEFORE)
+        ending.died_before = True
+        ending.fire()
     return ending
 
 
@@ -121,7 +121,7 @@ def _await(supervisor: Process, record: ThreadRecord, ending: _Ending) -> None:
 
 def _report(supervisor: Process, ending: _Ending) -> None:
     spec = ending.child.spec
-    if ending.value is _DIED_BEFORE:
+    if ending.died_before:
         reports.report(ending.pid._process, spec.id, _DECISION)
     elif not restart.ended_as_asked(spec.restart, ending.value, brutally=spec.shutdown == BRUTAL_KILL):
         report_exit(supervisor, spec.id, Exit(ending.pid, ending.value), "shutdown_error", _DECISION)
