@@ -347,7 +347,8 @@ class Connection(EndingConnection):
             self.finish(self.handshake.failed("timeout"), record)
             return
         if self.source is not _NO_SOURCE and self.source.posted.locked():
-            return  # there is data, and its message is in the mailbox
+            self.remind(time.monotonic(), 0.0)  # there is data, and its message is in the mailbox
+            return
         self.finish(endings.SHUTTING_DOWN if self.ordered else endings.TIMED_OUT, record)
 
     # Draining

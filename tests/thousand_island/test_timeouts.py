@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from supervision import INFINITY, NoReply, Reply, call, process
+from supervision import INFINITY, NoReply, Pid, Reply, call, process, sys
 from supervision.messages import TIMEOUT
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
     Telling,
@@ -348,3 +349,24 @@ class TestIdleTime:
                 process.send(pid, "noise")
             assert is_closed(client)
             assert message() == TIMED_OUT
+
+    def test_the_limit_outlasts_data_that_comes_when_it_has_passed(self) -> None:
+        options = {"handler_options": (process.self(),), "read_timeout": 50}
+        with serve(Idling, **options) as server, server.connect() as client:
+            client.sendall(b"word")
+            assert receive_exactly(client, 2) == b"ok"
+            (pid,) = server.connections()
+            sys.suspend(pid)
+            until(lambda: queue_length(pid) == 1)  # the time is up
+            client.sendall(b"word")
+            until(lambda: queue_length(pid) == 2)
+            sys.resume(pid)
+            assert receive_exactly(client, 2) == b"ok"
+            assert is_closed(client)
+            assert message() == TIMED_OUT
+
+
+def queue_length(pid: Pid) -> int:
+    info = process.info(pid)
+    assert info is not None
+    return info.message_queue_len
