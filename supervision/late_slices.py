@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
-__all__ = ["SHORT_TICK_SECONDS", "TICK_SECONDS", "Sighting", "Verdict", "judge", "seem_to_block"]
+__all__ = ["SHORT_TICK_SECONDS", "TICK_SECONDS", "Sighting", "Verdict", "judge", "judge_runnable", "seem_to_block"]
 
 # Seconds between two looks. A callback that computes counts as late at the second look that finds it, after 5 to 10 ms.
 TICK_SECONDS: Final = 0.005
@@ -68,7 +68,12 @@ def judge(seen: Sighting, now: Sighting, computing: int) -> Verdict:
     patience = SHORT_TICK_SECONDS * (1 + PATIENCE_PER_COMPUTING * computing)
     if seen.has_stood_still(now) and elapsed >= min(patience, TICK_SECONDS) * ALMOST:
         return Verdict.BLOCKED
-    return Verdict.COMPUTES if elapsed >= TICK_SECONDS * ALMOST else Verdict.ON_TIME
+    return judge_runnable(seen, now)
+
+
+def judge_runnable(seen: Sighting, now: Sighting) -> Verdict:
+    """Tell what a worker does that runs, or would if the machine had a processor to give."""
+    return Verdict.COMPUTES if now.since - seen.since >= TICK_SECONDS * ALMOST else Verdict.ON_TIME
 
 
 def seem_to_block(seen: Sighting, now: Sighting, computing: int) -> bool:

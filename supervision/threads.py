@@ -52,6 +52,7 @@ class ThreadRecord:
         "in_slice",
         "lock",
         "lost",
+        "native_id",
         "parker",
         "parkers",
         "process",
@@ -63,6 +64,7 @@ class ThreadRecord:
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
+        self.native_id = threading.get_native_id()
         self.process: Process | None = None
         self.worker = False
         self.depth = 0

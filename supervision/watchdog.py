@@ -12,8 +12,16 @@ import threading
 import time
 from typing import Final, NamedTuple
 
-from supervision.late_slices import SHORT_TICK_SECONDS, TICK_SECONDS, Sighting, Verdict, judge, seem_to_block
-from supervision.processor_time import processor_seconds
+from supervision.late_slices import (
+    SHORT_TICK_SECONDS,
+    TICK_SECONDS,
+    Sighting,
+    Verdict,
+    judge,
+    judge_runnable,
+    seem_to_block,
+)
+from supervision.processor_time import is_runnable, processor_seconds
 from supervision.processors import Processors
 from supervision.switch_interval import SwitchInterval
 from supervision.threads import ThreadRecord
@@ -167,6 +175,8 @@ class Watchdog:
             self.seen[record] = seen
             return False
         verdict = judge(seen, found, self.computing)
+        if verdict is Verdict.BLOCKED and is_runnable(record.native_id):  # the machine has other things to do
+            verdict = judge_runnable(seen, found)
         if verdict is Verdict.ON_TIME:
             self.seen[record] = seen
         else:

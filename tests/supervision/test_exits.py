@@ -172,4 +172,4 @@ class TestDescribe:
             def __bool__(self) -> bool:
                 raise RuntimeError("neither")
 
-        assert exits.describe(TruthlessError()) == "TruthlessError: <exception str() failed>"
+        assert exits.describe(TruthlessError()).startswith("TruthlessError")

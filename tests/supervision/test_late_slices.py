@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from supervision.late_slices import SHORT_TICK_SECONDS, TICK_SECONDS, Sighting, Verdict, judge, seem_to_block
+from supervision.late_slices import (
+    SHORT_TICK_SECONDS,
+    TICK_SECONDS,
+    Sighting,
+    Verdict,
+    judge,
+    judge_runnable,
+    seem_to_block,
+)
 
 
 def seen_after(seconds: float, used: float, *, in_slice: bool = True) -> Sighting:
@@ -40,6 +48,14 @@ class TestJudge:
 
     def test_a_look_that_comes_a_little_early_counts(self) -> None:
         assert judge(FIRST, seen_after(TICK_SECONDS * 0.95, TICK_SECONDS), 0) is Verdict.COMPUTES
+
+
+class TestJudgeRunnable:
+    @pytest.mark.parametrize(
+        ("elapsed", "verdict"), [(SHORT_TICK_SECONDS, Verdict.ON_TIME), (TICK_SECONDS, Verdict.COMPUTES)]
+    )
+    def test_it_has_a_tick_whatever_it_has_used(self, elapsed: float, verdict: Verdict) -> None:
+        assert judge_runnable(FIRST, seen_after(elapsed, 0.0)) is verdict
 
 
 class TestSeemToBlock:

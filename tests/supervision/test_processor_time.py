@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from supervision.processor_time import processor_seconds
+from supervision.processor_time import is_runnable, processor_seconds
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems need not tell")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems need not tell")
 def test_a_thread_that_waits_uses_none_and_one_that_computes_does() -> None:
     entered, compute, computed, leave = (threading.Event() for _ in range(4))
 
@@ -35,3 +36,17 @@ def test_a_thread_that_waits_uses_none_and_one_that_computes_does() -> None:
     leave.set()
     thread.join()
     assert 0.05 <= after - before < 0.5
+
+
+def test_a_thread_that_waits_is_not_runnable_and_one_that_runs_is() -> None:
+    assert is_runnable(threading.get_native_id())
+    leave = threading.Event()
+    thread = threading.Thread(target=leave.wait)
+    thread.start()
+    assert thread.native_id is not None
+    deadline = time.monotonic() + 10
+    while is_runnable(thread.native_id):  # until it waits
+        assert time.monotonic() < deadline
+    leave.set()
+    thread.join()
+    assert not is_runnable(thread.native_id)

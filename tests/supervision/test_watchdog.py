@@ -58,6 +58,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     """The seconds of a processor that each thread has used; a test says how many."""
     seconds: dict[int, float] = defaultdict(float)
     monkeypatch.setattr(watchdog_module, "processor_seconds", lambda ident: seconds[ident])
+    monkeypatch.setattr(watchdog_module, "is_runnable", lambda native_id: native_id < 0)
     return seconds
 
 
@@ -91,6 +92,16 @@ class TestLook:
         assert watchdog.computing == 0
         ticks = [watchdog._next_tick() for _ in range(SHORT_TICKS + 1)]
         assert ticks == [SHORT_TICK_SECONDS] * SHORT_TICKS + [TICK_SECONDS]
+
+    def test_one_that_only_waits_for_the_machine_has_a_tick(self, holder: Holder, used: dict[int, float]) -> None:
+        watchdog, _, record = holder
+        record.slice, record.in_slice, record.native_id = 1, True, -1
+        watchdog._look(0.0)
+        watchdog._look(SHORT_TICK_SECONDS)
+        assert not record.lost.locked()
+        watchdog._look(TICK_SECONDS)
+        assert record.lost.locked()
+        assert watchdog.computing == 1
 
     def test_its_process_is_expected_to_block_again(self, holder: Holder, used: dict[int, float]) -> None:
         watchdog, _, record = holder

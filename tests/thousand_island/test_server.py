@@ -182,13 +182,15 @@ class Echo(Handler):
 
 full = []
 def note(sender, **_):
+    if not full:
+        print("full", flush=True)
     full.append(sender)
 blinker.signal("thousand_island.acceptor.emfile").connect(note)
 server = thousand_island.start_link(handler_module=Echo, port=0, num_acceptors=4, transport_options={"ip": "loopback"})
 print(thousand_island.listener_info(server)[1], flush=True)
 sys.stdin.readline()
-print(bool(full), flush=True)
 thousand_island.stop(server)
+print("stopped", flush=True)
 """
 
 
@@ -199,6 +201,7 @@ class TestExhaustion:
             clients = [socket.create_connection(address, timeout=SECONDS) for _ in range(100)]
             for client in clients:
                 client.sendall(b"x")
+            assert program.stdout.readline() == "full\n"
             turns = 0
             while clients:  # those that are served make way for the others
                 ready, _, _ = select.select(clients, [], [], SECONDS)
@@ -213,7 +216,7 @@ class TestExhaustion:
                 assert exchange(client, b"again") == b"again"
                 program.stdin.write("\n")
                 program.stdin.flush()
-                assert program.stdout.readline() == "True\n"
+                assert program.stdout.readline() == "stopped\n"
 
 
 class TestTransportOption:
