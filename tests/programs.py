@@ -16,7 +16,8 @@ PATIENCE = 40.0
 
 def run(program: str, *, processors: int | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the text of a program to its end."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Unbuffered, or a child that it forks would print again what it had not written yet.
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     variables.pop("SUPERVISION_PROCESSORS", None)
     if processors is not None:
         variables["SUPERVISION_PROCESSORS"] = str(processors)

@@ -264,6 +264,7 @@ class TestSilentTermination:
     def test_an_error_result_is_reported_else(self, case: Case, caplog: pytest.LogCaptureFixture) -> None:
         case.ends(b"error")
         assert case.stopped(b"error") == "nope"
+        case.server.settle()
         assert [record.levelno for record in caplog.records] == [logging.ERROR]
         assert "nope" in caplog.text
 
