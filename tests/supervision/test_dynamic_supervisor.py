@@ -38,6 +38,7 @@ from supervision import (
     child_spec,
     process,
 )
+from supervision.dynamic_children import DynamicChildren
 from tests.supervision.doers import Doer, do
 from tests.supervision.supervised import (
     PATIENCE,
@@ -588,6 +589,24 @@ class TestAskedByActors:
             return True
 
         assert do(actor, ask)
+        end(actor, "kill")
+
+    def test_a_fault_of_the_supervisor_itself_ends_it_and_is_told_to_who_asked(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        fault = RuntimeError("a bug")
+        monkeypatch.setattr(DynamicChildren, "count_children", lambda *_: raising(fault)())
+        sup, actor = DynamicSupervisor.start(), Doer.start(None)
+        ref = process.monitor(sup)
+
+        def ask() -> Any:
+            with pytest.raises(ServerExit) as caught:
+                DynamicSupervisor.count_children(sup)
+            return caught.value.reason
+
+        assert do(actor, ask) is fault
+        assert down(ref) is fault
+        assert "RuntimeError: a bug" in caplog.text
         end(actor, "kill")
 
     def test_one_that_has_ended_is_nobody(self) -> None:
