@@ -14,6 +14,9 @@ from benchmarks.rounds import RowResult
 PANEL_SIZE = (6.4, 4.8)
 RESOLUTION = 110
 
+#: Beyond this ratio of the highest figure to the lowest only the powers of ten are labelled, or labels would overlap.
+MOST_LABELLED = 50
+
 
 def draw(figure: Figure, results: Mapping[str, RowResult], directory: Path) -> Path:
     """Writes the figure as a PNG into `directory` and gives its path.
@@ -46,7 +49,8 @@ def _draw_panel(axes: Any, panel: Panel, lines: Series) -> None:
         axes.plot(sizes, figures, label=name, marker="o", markersize=4, linewidth=1.3 if number else 2.6)
     axes.set(xscale="log", yscale="log", xlabel=panel.size, ylabel=panel.figure)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        formatted("{x:,g}")
+    axes.yaxis.set_major_formatter("{x:,g}")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_minor_formatter("{x:,g}" if high < MOST_LABELLED * low else "")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(fontsize="small")
