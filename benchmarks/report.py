@@ -15,7 +15,8 @@ LEGEND = """\
 Figures are medians over the rounds; a spread is the lowest and the highest round. "Times better" compares the medians:
 2.00 means twice the rate, or half the latency or memory; below 1.00 the peer is ahead. A target is either such a factor
 or a limit for our own figure. In every round each contender runs once, in rotating order, as a new process; the load
-comes from another process, which compares every byte that returns."""
+comes from another process, which compares every byte that returns. What is in the way where a target is missed, a page
+of its own says: [What things cost](../docs/performance.md#where-a-target-is-missed)."""
 
 #: Above this share of a core the load generator may itself be what limits the figure.
 BUSY_LOAD = 0.95
