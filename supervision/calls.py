@@ -33,6 +33,7 @@ __all__ = [
     "ask",
     "call",
     "cast",
+    "cause_of",
     "outcome",
     "post_ahead",
     "reply",
@@ -149,8 +150,12 @@ def outcome(value: tuple[bool, Any], dest: Any) -> Any:
     answered, answer = value
     if answered:
         return answer
-    error = ServerExit(answer, dest)
-    raise error from (answer if isinstance(answer, BaseException) else None)
+    raise ServerExit(answer, dest) from cause_of(answer)
+
+
+def cause_of(reason: Any) -> BaseException | None:
+    """The exception behind an exit reason, if it is one."""
+    return reason if isinstance(reason, BaseException) else None
 
 
 def cast(dest: Any, message: Any) -> None:
@@ -221,7 +226,7 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
         raise CallTimeout(f"{dest!r} did not stop within {timeout} milliseconds")
     given = value[1]
     if given is not reason and given != reason:
-        raise ServerExit(given, dest) from (given if isinstance(given, BaseException) else None)
+        raise ServerExit(given, dest) from cause_of(given)
 
 
 def _post_stop(target: Process, question: Call) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from supervision.process_table import Process
-from supervision.scheduler import deliver, scheduler
+from supervision.scheduler import deliver, notify, scheduler
 from supervision.threads import ThreadRecord, current
 from supervision.waits import Wait
 
@@ -39,9 +39,13 @@ def carry_out(target: Process, record: ThreadRecord, errand: Any) -> bool:
 
     Its body must know what an errand is.
     """
-    if target.mailbox or target.system or target.suspended or not _take_over(target, record):
+    if not _take_over(target, record):
         return False
-    _run(target, record, errand, errand)  # mail that has come since waits its turn, as it would behind a message
+    if target.mailbox or target.system or target.suspended:  # only now: nobody else can change the last any more
+        target.running.release()
+        notify(target)  # of what was sent while ``running`` was held here
+        return False
+    _run(target, record, errand, errand)  # mail that comes from now on waits its turn, as it would behind a message
     return True
 
 

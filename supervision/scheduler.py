@@ -268,10 +268,10 @@ class Scheduler:
         processor, which only a slice can lose; False: it is gone.
         """
         process = source.process
-        if process.mailbox or process.system or not process.running.acquire(False):
+        if source.writer is not None or process.mailbox or process.system or not process.running.acquire(False):
             dispatch(source, how, deliver)
             return True
-        if process.parked is not None or process.dead or not source.armed:
+        if process.parked is not None or process.dead or process.suspended or not source.armed:
             self._run_otherwise(process, source, how)
             return True
         # Nobody waits for the source: a thread that does holds ``running``, or has parked.
@@ -299,10 +299,9 @@ class Scheduler:
         process.running.release()
         if process.dead:
             bury(process)
-        else:
-            dispatch(source, how, deliver)
-            if process.has_mail():  # sent while ``running`` was held here
-                notify(process)
+        dispatch(source, how, deliver)  # also of the dead: what is still to be sent for them may wait for it
+        if process.has_mail():  # sent while ``running`` was held here
+            notify(process)
 
     def _wake_one(self) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from supervision import calls, exits
 from supervision.actor import Actor
 from supervision.arguments import unknown_options
-from supervision.calls import Caller, call
+from supervision.calls import Call, Caller, call, cause_of
 from supervision.child_reports import report_failed_start, report_unexpected
 from supervision.child_spec import ChildSpec, ChildType, child_spec
 from supervision.children import ChildCounts, ChildInfo, TryAgain
@@ -46,9 +46,10 @@ class _Errand:
     ``answer`` is UNSET until then. Also the watcher by which the asker hears of the end of the supervisor.
     """
 
-    __slots__ = ("answer", "reason", "request")
+    __slots__ = ("answer", "asker", "reason", "request")
 
-    def __init__(self, request: _Request) -> None:
+    def __init__(self, asker: Process | None, request: _Request) -> None:
+        self.asker = asker
         self.request = request
         self.answer: Any = UNSET
         self.reason: Any = None
@@ -77,7 +78,7 @@ def _ask_in_place(target: Process, request: _Request) -> Any:
     body = target.body
     if not isinstance(body, SupervisorServer) or not body.started or body.observer is not None:
         return UNSET
-    errand = _Errand(request)
+    errand = _Errand(record.process, request)
     if not watch(target, errand, errand):
         return UNSET
     taken = carry_out(target, record, errand)
@@ -85,7 +86,9 @@ def _ask_in_place(target: Process, request: _Request) -> Any:
     if record.process is not None and record.process.dead:
         raise Killed
     if taken and errand.answer is UNSET:  # it has ended, or is just about to
-        raise ServerExit(errand.reason, target) if told else NoProcess(target)
+        if not told:
+            raise NoProcess(target)
+        raise ServerExit(errand.reason, target) from cause_of(errand.reason)
     return errand.answer
 
 
@@ -122,7 +125,7 @@ class SupervisorServer(MaskedServer):
                     message.answer = answer
             except BaseException as error:  # noqa: BLE001  whatever a callback raises is the exit reason
                 if not process.dead:
-                    self._finish(exits.reason_of(error), message.request, record)
+                    self._finish(exits.reason_of(error), Call(record, message.asker, message.request), record)
         except BaseException as error:  # noqa: BLE001  without this a worker would end and its processor be lost
             survive(process, record, error)
 

@@ -43,6 +43,6 @@ class SwitchInterval:
     def restore(self) -> None:
         """Let threads take turns as they did before."""
         if self.usual is not None:
-            if sys.getswitchinterval() < self.usual:
+            if sys.getswitchinterval() == self.own:  # else the program has set its own meanwhile
                 sys.setswitchinterval(self.usual)
             self.usual = None

@@ -27,6 +27,10 @@ __all__ = ["terminate_in_order", "terminate_together"]
 
 _DECISION: Final = "it was being shut down"
 
+# How long a child is waited for that is dead and has yet to let go of all it held. Code of users runs meanwhile, such
+# as ``unregister_name`` of a via, and may itself wait for the supervisor.
+DYING_MILLISECONDS: Final = 1_000
+
 
 class _Ending(Wait):
     """The end of one child, waited for.
@@ -69,7 +73,8 @@ def terminate_together(supervisor: Process, children: Iterable[Child]) -> None:
     record = current.record
     endings = [_monitor(record, child, child.pid) for child in children if child.pid is not None]
     for ending in endings:
-        _signal(supervisor, ending)
+        if not ending.died_before:
+            _signal(supervisor, ending)
     # Those with the least time first, so that while one is waited for nobody else's time runs out.
     for ending in sorted(endings, key=_time_left):
         _await(supervisor, record, ending)
@@ -82,6 +87,8 @@ def _monitor(record: ThreadRecord, child: Child, pid: Pid) -> _Ending:
     if not watch_end(pid._process, ending, ending):
         ending.died_before = True
         ending.fire()
+    if ending.died_before:
+        ending.deadline = deadline_after(DYING_MILLISECONDS)
     return ending
 
 
@@ -108,13 +115,16 @@ def _await(supervisor: Process, record: ThreadRecord, ending: _Ending) -> None:
     """
     child = ending.pid._process
     try:
+        if ending.died_before:
+            wait_for(ending, record, supervisor, ending.deadline)
+            return
         # Without a deadline nothing is to be done meanwhile, so it may end on this thread.
         if ending.deadline is None and not run_in_place(child, record, ending):
             notify(child)
         if not wait_for(ending, record, supervisor, ending.deadline):
             exit_signal(supervisor.pid, child, "kill")
             # It is dead now. If it was dying already, this ends when all that it held has been released.
-            wait_for(ending, record, supervisor, None)
+            wait_for(ending, record, supervisor, deadline_after(DYING_MILLISECONDS))
     finally:
         unwatch(child, ending)
 

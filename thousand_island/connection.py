@@ -214,7 +214,8 @@ class Connection(EndingConnection):
                 self._settle("handle_data", result, NOTHING, record)
                 return
             self.state = (socket, result.state)
-            if socket.read_timeout == self.idle_timeout:  # then there is a reminder already
+            reminder = self.reminder
+            if socket.read_timeout == self.idle_timeout and reminder is not None and not reminder.over:
                 self.idle_since = time.monotonic()
             else:
                 self.be_idle(socket.read_timeout)
@@ -347,8 +348,7 @@ class Connection(EndingConnection):
             self.finish(self.handshake.failed("timeout"), record)
             return
         if self.source is not _NO_SOURCE and self.source.posted.locked():
-            self.remind(time.monotonic(), 0.0)  # there is data, and its message is in the mailbox
-            return
+            return  # there is data, and its message is in the mailbox
         self.finish(endings.SHUTTING_DOWN if self.ordered else endings.TIMED_OUT, record)
 
     # Draining

@@ -27,8 +27,8 @@ class IdleTime(Server):
 
     The connection has been idle for too long ``idle_timeout`` milliseconds after ``idle_since``, a moment on the
     monotonic clock in seconds; None: it never has. The moment is that at which a callback has returned, so the time
-    never passes while one runs. While there is a timeout, ``reminder`` or its message comes when it has passed or
-    earlier.
+    never passes while one runs. ``reminder`` comes when it has passed or earlier; once it has come (``over``) there is
+    none until the next time that the connection begins to be idle.
     """
 
     __slots__ = ("idle_since", "idle_timeout", "reminder", "socket")

@@ -36,9 +36,15 @@ from supervision import (
     Supervisor,
     call,
     child_spec,
+    in_place,
     process,
+    receive_response,
+    send_request,
+    sys,
 )
 from supervision.dynamic_children import DynamicChildren
+from supervision.process_table import Process
+from supervision.threads import ThreadRecord
 from tests.supervision.doers import Doer, do
 from tests.supervision.supervised import (
     PATIENCE,
@@ -50,6 +56,7 @@ from tests.supervision.supervised import (
     no_exit,
     pids_of,
     raising,
+    until,
     worker,
 )
 
@@ -602,11 +609,13 @@ class TestAskedByActors:
         def ask() -> Any:
             with pytest.raises(ServerExit) as caught:
                 DynamicSupervisor.count_children(sup)
-            return caught.value.reason
+            return caught.value
 
-        assert do(actor, ask) is fault
+        error = do(actor, ask)
+        assert error.reason is error.__cause__ is fault
         assert down(ref) is fault
         assert "RuntimeError: a bug" in caplog.text
+        assert f"caller: {actor!r}" in caplog.text
         end(actor, "kill")
 
     def test_one_that_has_ended_is_nobody(self) -> None:
@@ -621,6 +630,26 @@ class TestAskedByActors:
 
         assert do(actor, ask)
         end(actor, "kill")
+
+    def test_one_that_is_suspended_just_then_answers_when_it_is_resumed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sup, actor = DynamicSupervisor.start(), Doer.start(None)
+        take_over = in_place._take_over
+
+        def suspend_first(target: Process, record: ThreadRecord) -> bool:
+            if target is sup._process and not target.suspended:
+                monkeypatch.undo()
+                do(other, lambda: sys.suspend(sup))
+            return take_over(target, record)
+
+        other = Doer.start(None)
+        monkeypatch.setattr(in_place, "_take_over", suspend_first)
+        asked = send_request(actor, lambda: DynamicSupervisor.count_children(sup).specs)
+        until(lambda: sup._process.suspended and sup._process.mailbox)
+        sys.resume(sup)
+        assert receive_response(asked, timeout=PATIENCE) == ("reply", 0)
+        DynamicSupervisor.stop(sup)
+        end(actor, "kill")
+        end(other, "kill")
 
     def test_another_kind_of_actor_is_sent_the_request(self) -> None:
         actor, other = Doer.start(None), Doer.start(None)

@@ -9,13 +9,16 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 import supervision
 from supervision import Actor, NoReply, Ok, Pid, Reply, process, readiness
 from supervision.messages import Down
-from supervision.poller import Source
+from supervision.poller import READABLE, WRITABLE, Source
 from supervision.process_table import Process
+from supervision.scheduler import Scheduler
 from supervision.server import Server
-from supervision.threads import ThreadRecord
+from supervision.threads import ThreadRecord, current
 from tests.programs import output_of
 
 PATIENCE = 10.0
@@ -259,6 +262,28 @@ class TestSlices:
         process.send_after(process.self(), "fired", 5)
         assert process.receive(str, timeout=10_000) == "fired"
         end(endless)
+
+
+class TestReadiness:
+    @pytest.mark.parametrize("dead", [False, True])
+    def test_who_waits_to_write_hears_of_it_also_if_it_comes_with_data(self, dead: bool) -> None:
+        told: list[Any] = []
+
+        class Waiting:
+            def fire(self, value: Any = None) -> bool:
+                told.append(value)
+                return True
+
+        process_of_source = Process("test", None, None)
+        process_of_source.dead = dead
+        process_of_source.running.acquire()  # nobody runs it
+        source = Source(0, process_of_source)
+        source.armed, source.writer = True, Waiting()  # type: ignore[assignment]
+        own = Scheduler()
+        own.found.append((source, READABLE | WRITABLE))
+        own._handle(current.record)
+        own.poller.close()
+        assert len(told) == 1
 
 
 class TestIdleWorker:

@@ -419,3 +419,12 @@ class TestChildThatIsJustDying:
         terminating.join()
         assert done == ["let go", "terminated"]
         DynamicSupervisor.stop(sup)
+
+    def test_it_is_not_waited_for_by_whom_its_own_end_waits_for(self) -> None:
+        sup = DynamicSupervisor.start()
+        child = DynamicSupervisor.start_child(sup, worker(1))
+        assert child is not None
+        ref = process.monitor(sup)
+        assert own(child._process, Holding(lambda: DynamicSupervisor.stop(sup)))
+        process.exit(child, "kill")
+        assert down(ref) == "normal"

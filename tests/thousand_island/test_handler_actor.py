@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import Any
 
@@ -19,7 +20,9 @@ from supervision import (
     cast,
     process,
     reply,
+    sys,
 )
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
     SECONDS,
@@ -397,3 +400,18 @@ class TestTerminate:
             assert message() == ("handle_close", True, None)
             assert message() == ("terminate", ("shutdown", "local_closed"))
             assert is_closed(client)
+
+
+class TestSuspended:
+    def test_it_takes_neither_data_nor_the_end_before_it_is_resumed(self) -> None:
+        with serve(Messenger, handler_options=process.self()) as server, server.connect() as client:
+            pid = message()[1]
+            sys.suspend(pid)
+            client.sendall(b"data")
+            client.shutdown(socket.SHUT_WR)
+            until(lambda: pid._process.mailbox)
+            assert process.is_alive(pid)
+            ref = process.monitor(pid)
+            sys.resume(pid)
+            assert receive_exactly(client, 4) == b"data"
+            assert reason_of(ref) == ("shutdown", "peer_closed")

@@ -350,6 +350,20 @@ class TestIdleTime:
             assert is_closed(client)
             assert message() == TIMED_OUT
 
+    def test_the_limit_outlasts_a_callback_that_takes_whatever_is_in_the_mailbox(self) -> None:
+        class Greedy(Telling):
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                process.receive(timeout=DEADLINE)  # the loop's own word that it is time to look
+                socket.send(b"ok")
+                return Continue(state)
+
+        options = {"handler_options": process.self(), "read_timeout": 50}
+        with serve(Greedy, **options) as server, server.connect() as client:
+            client.sendall(b"word")
+            assert receive_exactly(client, 2) == b"ok"
+            assert is_closed(client)
+            assert message() == TIMED_OUT
+
     def test_the_limit_outlasts_data_that_comes_when_it_has_passed(self) -> None:
         options = {"handler_options": (process.self(),), "read_timeout": 50}
         with serve(Idling, **options) as server, server.connect() as client:
