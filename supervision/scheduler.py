@@ -127,13 +127,13 @@ class Scheduler:
                 parked = process.parked
                 if parked is not None:
                     parked.release()  # the thread goes on, and ``running`` is now its
-                    continue
-                record.slice += 1
-                record.in_slice = True
-                self.run_slice(process, record)
-                record.in_slice = False
-                if record.lost.locked():
-                    return
+                else:
+                    record.slice += 1
+                    record.in_slice = True
+                    self.run_slice(process, record)
+                    record.in_slice = False
+                    if record.lost.locked():
+                        return
             del process  # an idle worker keeps nothing alive
 
     def pop(self) -> Process | None:

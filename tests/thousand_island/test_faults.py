@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from supervision import Ok, Stop, process
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     Echo,
     Server,
@@ -74,7 +75,7 @@ class TestNthCall:
             server.wait_until_empty()
             assert server.connections() == []
             assert tree(server.pid) == before
-            assert descriptors() <= open_before
+            until(lambda: descriptors() <= open_before)  # without the GIL the watchdog may have one for a moment
 
     @pytest.mark.parametrize("code", [errno.EMFILE, errno.ECONNABORTED, errno.EPROTO])
     def test_of_accept_costs_nobody_anything(self, number: int, code: int) -> None:
@@ -123,7 +124,7 @@ class TestNthCall:
             assert serve_all(server) == all_but(number)
             server.wait_until_empty()
             assert tree(server.pid) == before
-            assert descriptors() <= open_before
+            until(lambda: descriptors() <= open_before)  # without the GIL the watchdog may have one for a moment
 
     @pytest.mark.parametrize("operation", ["getstat", "close"])
     def test_of_what_ends_a_connection_costs_nobody_anything(self, number: int, operation: str) -> None:
