@@ -54,7 +54,8 @@ def _linked_creator(process: Process) -> Pid | None:
     creator = process.ancestors[0]
     with process.lock:  # under which a death takes the link away and queues the Exit
         linked = process.links is not None and creator._process in process.links
-        waiting = process.mailbox.copy()
+        mailbox = process.mailbox
+        waiting = [mailbox[place] for place in range(len(mailbox))]  # a copy would fail while others send
     if linked or any(type(message) is Exit and message.pid is creator for message in waiting):
         return creator
     return None

@@ -240,6 +240,8 @@ class TestTickets:
 
     def test_they_go_before_more_is_waited_for_where_there_is_no_answer(self, pair: Pair) -> None:
         self.came_with_request(pair)
+        with pytest.raises(SocketTimeout):
+            pair.stream.read()
         assert pair.waits()
         with pytest.raises(ssl.SSLWantReadError):
             pair.received()
@@ -273,7 +275,15 @@ class TestRead:
         assert pair.stream.try_handshake()
         assert not pair.waits()
         assert pair.stream.read() == b"request"
+        with pytest.raises(SocketTimeout):
+            pair.stream.read()
         assert pair.waits()
+
+    def test_what_was_told_of_while_the_tls_layer_held_data_is_looked_for(self, pair: Pair) -> None:
+        pair.arrives(pair.last_words() + pair.client.encrypted(b"request"))
+        assert pair.stream.try_handshake()
+        assert pair.stream.read() == b"request"  # led to, perhaps, by an event of what the socket has got since
+        assert not pair.waits()
 
     @pytest.mark.parametrize("cut", [1, 4, 5, 20, -1])
     def test_record_in_two_parts_takes_two_calls(self, pair: Pair, cut: int) -> None:

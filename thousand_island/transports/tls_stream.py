@@ -95,9 +95,12 @@ class TLSStream(HandshakingStream):
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
+        held = self.holds and not self.look_again
         data = self._decrypt(size)
         if self.holds or self.look_again:
             data = self._decrypt_more(data, size)
+        if held and not self.holds:  # the event that led here may be of what the socket has, and is not told again
+            self.look_again = True
         self.recv_oct += len(data)
         self.recv_cnt += 1
         return data
