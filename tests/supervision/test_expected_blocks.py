@@ -7,21 +7,13 @@ import time
 from typing import Any
 
 import supervision
-from supervision import Actor, NoReply, Pid, Reply, process, sys
+from supervision import Actor, NoReply, Reply, sys
 from supervision.expected_blocks import BLOCKED_SECONDS, EXPECTED_BLOCKS
-from supervision.messages import Down
 from supervision.scheduler import scheduler
 from supervision.threads import current
+from tests.supervision.doers import end
 
 PATIENCE = 10.0
-
-
-def end(*pids: Pid) -> None:
-    for pid in pids:
-        process.unlink(pid)
-        ref = process.monitor(pid)
-        process.exit(pid, "kill")
-        assert process.receive(Down, timeout=10_000).ref is ref
 
 
 class Echo(Actor):
@@ -40,20 +32,20 @@ class Blocking(Actor):
 
 class TestExpectBlock:
     def test_the_processor_is_given_away_before_the_slice(self) -> None:
-        actor = Blocking.start_link()
+        actor = Blocking.start()
         actor._process.blocks = 1
         assert not supervision.call(actor, 0)
         end(actor)
 
     def test_one_that_blocks_is_expected_to_do_so_again(self) -> None:
-        actor = Blocking.start_link()
+        actor = Blocking.start()
         actor._process.blocks = 1
         supervision.call(actor, BLOCKED_SECONDS * 5)
         assert not supervision.call(actor, 0)
         end(actor)
 
     def test_one_that_does_not_is_soon_trusted_again(self) -> None:
-        actor = Blocking.start_link()
+        actor = Blocking.start()
         actor._process.blocks = EXPECTED_BLOCKS
         deadline = time.monotonic() + PATIENCE
         while not supervision.call(actor, 0):
@@ -61,7 +53,7 @@ class TestExpectBlock:
         end(actor)
 
     def test_the_watchdog_finds_out(self) -> None:
-        actor = Blocking.start_link()
+        actor = Blocking.start()
         deadline = time.monotonic() + PATIENCE
         while supervision.call(actor, 0.01):
             assert time.monotonic() < deadline
@@ -75,13 +67,14 @@ class TestExpectBlock:
                 together.wait(PATIENCE)
                 return NoReply(state)
 
-        actors = [Meeting.start_link() for _ in range(together.parties)]
+        actors = [Meeting.start() for _ in range(together.parties)]
         for _ in range(3):
             for actor in actors:
                 supervision.cast(actor, "meet")
             for actor in actors:
                 sys.get_state(actor)
-        end(*actors)
+        for actor in actors:
+            end(actor)
 
     def test_one_that_computes_instead_is_noticed_all_the_same(self) -> None:
         begun, leave = threading.Event(), threading.Event()
@@ -93,14 +86,15 @@ class TestExpectBlock:
                     pass
                 return NoReply(state)
 
-        actor = Computing.start_link()
+        actor = Computing.start()
         actor._process.blocks = 1
         supervision.cast(actor, "compute")
         assert begun.wait(PATIENCE)
         deadline = time.monotonic() + PATIENCE
-        other = Echo.start_link()
+        other = Echo.start()
         while scheduler.watchdog.computing == 0:
             assert supervision.call(other, "still there") == "still there"
             assert time.monotonic() < deadline
         leave.set()
-        end(actor, other)
+        end(actor)
+        end(other)
