@@ -21,7 +21,7 @@ from supervision import (
     stop,
 )
 from tests.os_processes import children_of
-from tests.supervision.supervised import PATIENCE
+from tests.supervision.supervised import PATIENCE, until
 
 FOREVER = "import os, signal, sys; os.write(int(sys.argv[1]), b'.'); signal.pause()"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + FOREVER
@@ -152,12 +152,12 @@ class TestUnderASupervisor:
 
 
 def test_no_descriptor_is_left() -> None:
-    before = set(os.listdir("/dev/fd"))
+    before = len(os.listdir("/dev/fd"))
     for _ in range(3):
         pid = Watched.start((FOREVER, process.self()))
         started()
         stop(pid, "normal", PATIENCE)
-    assert len(set(os.listdir("/dev/fd"))) <= len(before)
+    until(lambda: len(os.listdir("/dev/fd")) <= before)  # without the GIL the watchdog may have one for a moment
 
 
 def test_its_process_has_a_group_of_its_own() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from supervision import Ignore, Ok, Stop, process
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
     Echo,
@@ -296,4 +297,4 @@ def test_the_descriptors_of_clients_that_were_refused_are_given_back() -> None:
         for _ in range(50):
             with server.connect() as client:
                 assert is_closed(client)
-        assert len(os.listdir("/dev/fd")) <= before
+        until(lambda: len(os.listdir("/dev/fd")) <= before)  # without the GIL the watchdog may have one for a moment

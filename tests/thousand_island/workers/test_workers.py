@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from supervision import StartError, Supervisor, process
+from tests.supervision.supervised import until
 from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import DEADLINE, is_closed, reason_of
 from tests.thousand_island.workers.running import HANDLERS, children, connect, line, running, worker_of
@@ -234,7 +235,7 @@ class TestStop:
         for _ in range(2):
             with running() as server:
                 workers.rolling_restart(server.pid)
-        assert len(os.listdir("/dev/fd")) <= before
+        until(lambda: len(os.listdir("/dev/fd")) <= before)  # without the GIL the watchdog may have one for a moment
 
 
 class TestFailure:
