@@ -9,6 +9,8 @@ It speaks version 2 of the protocol, which redis-py has to be told: ``redis.Redi
 
 import sys
 
+import blinker
+
 import supervision
 import thousand_island
 from examples.redis_commands import Database, delete, execute
@@ -69,6 +71,10 @@ def redis_subset(port=6380, store="store"):
     return [(Store, store), (thousand_island, {"port": port, "handler_module": Connection, "handler_options": store})]
 
 
+def announce(server, *, metadata, **event):
+    print("redis_subset listens on {local_address} port {local_port}".format_map(metadata))
+
+
 if __name__ == "__main__":
-    print("redis_subset listens on port 6380")
+    blinker.signal("thousand_island.listener.start").connect(announce)
     sys.exit(supervision.run(redis_subset()))

@@ -9,6 +9,8 @@ showing what was counted, and while the count is, voters only have to be patient
 import contextlib
 import sys
 
+import blinker
+
 import supervision
 import thousand_island
 from supervision import Actor, NoProcess, NoReply, Ok, Reply, ServerExit, abcast, call, cast
@@ -87,6 +89,10 @@ def several_servers(booth_port=4030, board_port=4031):
     ]
 
 
+def announce(server, *, metadata, **event):
+    print("the {handler.__name__} listens on {local_address} port {local_port}".format_map(metadata))
+
+
 if __name__ == "__main__":
-    print("the booth listens on port 4030, the board on 4031")
+    blinker.signal("thousand_island.listener.start").connect(announce)
     sys.exit(supervision.run(several_servers()))

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import blinker
+
 import supervision
 import thousand_island
 from thousand_island import Close, Continue, Handler, Socket, SwitchTransport
@@ -218,6 +220,10 @@ def smtp(deliver, certfile=None, keyfile=None, port=2525):
     return {"port": port, "handler_module": SMTP, "handler_options": Settings(deliver, tls), "read_timeout": 300_000}
 
 
+def announce(server, *, metadata, **event):
+    print("smtp listens on {local_address} port {local_port}".format_map(metadata))
+
+
 if __name__ == "__main__":
-    print("smtp listens on port 2525")
+    blinker.signal("thousand_island.listener.start").connect(announce)
     sys.exit(supervision.run([(thousand_island, smtp(print, *sys.argv[1:]))]))

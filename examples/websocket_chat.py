@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import blinker
 import h11
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
@@ -161,7 +162,11 @@ def websocket_chat(port=8081, registry="rooms"):
     return [(Registry, {"keys": "duplicate", "name": registry}), (thousand_island, server)]
 
 
+def announce(server, *, metadata, **event):
+    print("websocket_chat listens on {local_address} port {local_port}".format_map(metadata))
+
+
 if __name__ == "__main__":
-    print("websocket_chat listens on port 8081")
+    blinker.signal("thousand_island.listener.start").connect(announce)
     # Without the registry nobody hears anybody: if it has to be restarted, the server behind it is, too.
     sys.exit(supervision.run(websocket_chat(), strategy="rest_for_one"))

@@ -16,6 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+import blinker
 import h11
 
 import supervision
@@ -169,10 +170,14 @@ def wsgi(application, certfile=None, keyfile=None, port=8080):
     return options
 
 
+def announce(server, *, metadata, **event):
+    print("wsgi listens on {local_address} port {local_port}".format_map(metadata))
+
+
 def main(name="wsgiref.simple_server:demo_app", *certificate):
     module, _, attribute = name.partition(":")
     application = getattr(importlib.import_module(module), attribute)
-    print("wsgi listens on port 8080")
+    blinker.signal("thousand_island.listener.start").connect(announce)
     return supervision.run([(thousand_island, wsgi(application, *certificate))])
 
 
