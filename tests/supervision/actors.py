@@ -41,6 +41,22 @@ class Scripted(Actor):
         return NoReply(state)
 
 
+class Recorder(Actor):
+    """Its state is the list of what it has handled."""
+
+    def handle_call(self, request: Any, caller: Any, state: list[Any]) -> Reply:
+        return Reply(request() if callable(request) else request, [*state, request])
+
+    def handle_cast(self, message: Any, state: list[Any]) -> NoReply:
+        if callable(message):
+            message()
+            return NoReply(state)
+        return NoReply([*state, message])
+
+    def handle_info(self, message: Any, state: list[Any]) -> NoReply:
+        return NoReply([*state, message])
+
+
 def held(entered: threading.Event, leave: threading.Event) -> Callable[[Any, Any], Reply]:
     """What keeps an Echo in its callback from ``entered`` until ``leave``, to answer "late"."""
 

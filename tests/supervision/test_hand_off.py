@@ -5,18 +5,8 @@ from typing import Any
 
 import supervision
 from supervision import INFINITY, Actor, NoReply, Pid, Reply, calls, in_place, process
-from supervision.messages import Down
 from supervision.threads import current
-
-PATIENCE = 10.0
-
-
-def end(*pids: Pid) -> None:
-    for pid in pids:
-        process.unlink(pid)
-        ref = process.monitor(pid)
-        process.exit(pid, "kill")
-        assert process.receive(Down, timeout=10_000).ref is ref
+from tests.supervision.runtime import PATIENCE, end
 
 
 class TestDirectHandOff:

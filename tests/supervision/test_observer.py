@@ -9,35 +9,15 @@ from typing import Any
 import pytest
 
 from supervision import (
-    Actor,
     BadType,
-    NoReply,
     Pid,
-    Reply,
     call,
     cast,
     process,
     send,
     sys,
 )
-
-DEADLINE = 5_000
-
-
-class Recorder(Actor):
-    """Its state is the list of what it has handled."""
-
-    def handle_call(self, request: Any, caller: Any, state: list[Any]) -> Reply:
-        return Reply(request() if callable(request) else request, [*state, request])
-
-    def handle_cast(self, message: Any, state: list[Any]) -> NoReply:
-        if callable(message):
-            message()
-            return NoReply(state)
-        return NoReply([*state, message])
-
-    def handle_info(self, message: Any, state: list[Any]) -> NoReply:
-        return NoReply([*state, message])
+from tests.supervision.actors import Recorder
 
 
 @pytest.fixture

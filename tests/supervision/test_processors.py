@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -11,8 +10,7 @@ import pytest
 from supervision import process, processors
 from supervision.processors import Processors
 from supervision.threads import ThreadRecord, interpreter
-
-PATIENCE = 10.0
+from tests.supervision.runtime import PATIENCE, eventually
 
 
 class Workers:
@@ -51,17 +49,6 @@ class Workers:
 def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workers]:
     monkeypatch.setattr(processors, "SPARE_SECONDS", 0.05)
     return Workers
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true; nothing announces it."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.002)
-    return True
 
 
 class TestStartOne:

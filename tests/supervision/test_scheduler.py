@@ -12,24 +12,14 @@ from typing import Any
 import pytest
 
 import supervision
-from supervision import Actor, NoReply, Ok, Pid, Reply, process, readiness
-from supervision.messages import Down
+from supervision import Actor, NoReply, Ok, Reply, process, readiness
 from supervision.poller import READABLE, WRITABLE, Source
 from supervision.process_table import Process
 from supervision.scheduler import Scheduler
 from supervision.server import Server
 from supervision.threads import ThreadRecord, current
 from tests.programs import output_of
-
-PATIENCE = 10.0
-
-
-def end(*pids: Pid) -> None:
-    for pid in pids:
-        process.unlink(pid)
-        ref = process.monitor(pid)
-        process.exit(pid, "kill")
-        assert process.receive(Down, timeout=10_000).ref is ref
+from tests.supervision.runtime import PATIENCE, end
 
 
 class TestIdleTree:
@@ -149,9 +139,8 @@ class TestBlockingCallback:
         for _ in nappers:
             assert entered.acquire(timeout=PATIENCE)
         leave.set()
-        for (
-            napper
-        ) in nappers:  # a kill while they leave the event would leave its lock behind, for the others to wait at
+        # A kill while they leave the event would leave its lock behind, for the others to wait at.
+        for napper in nappers:
             supervision.sys.get_state(napper)
         end(echo, *nappers)
 

@@ -26,7 +26,6 @@ from supervision import (
     Ok,
     Pid,
     ProcessExit,
-    Reply,
     ServerExit,
     Status,
     Supervisor,
@@ -38,25 +37,8 @@ from supervision import (
     sys,
 )
 from supervision.server import SLICE_MESSAGES
+from tests.supervision.actors import DEADLINE, Recorder
 from tests.supervision.supervised import pid_of, until, worker
-
-DEADLINE = 5_000
-
-
-class Recorder(Actor):
-    """Its state is the list of what it has handled."""
-
-    def handle_call(self, request: Any, caller: Any, state: list[Any]) -> Reply:
-        return Reply(request() if callable(request) else request, [*state, request])
-
-    def handle_cast(self, message: Any, state: list[Any]) -> NoReply:
-        if callable(message):
-            message()
-            return NoReply(state)
-        return NoReply([*state, message])
-
-    def handle_info(self, message: Any, state: list[Any]) -> NoReply:
-        return NoReply([*state, message])
 
 
 class Trapping(Recorder):

@@ -2,37 +2,15 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import supervision
-from supervision import Actor, Killed, NoProcess, NoReply, Pid, Reply, process
+from supervision import Actor, Killed, NoProcess, NoReply, Reply, process
 from supervision.messages import Down
 from supervision.threads import ThreadRecord, current, library_call, strike
-
-PATIENCE = 10.0
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true; nothing announces it."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.001)
-    return True
-
-
-def killed(pid: Pid) -> None:
-    """Kill, and see it dead at once."""
-    ref = process.monitor(pid)
-    process.exit(pid, "kill")
-    assert not process.is_alive(pid)
-    assert process.receive(Down, timeout=10_000) == Down(ref, pid, "killed")
+from tests.supervision.runtime import PATIENCE, eventually, killed
 
 
 class TestKillOfARunningProcess:

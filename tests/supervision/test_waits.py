@@ -14,16 +14,7 @@ from supervision.foreign import this_process
 from supervision.messages import Down
 from supervision.threads import ThreadRecord, current
 from supervision.waits import Wait, deadline_after, park, wait_for
-
-PATIENCE = 10.0
-
-
-def end(*pids: Pid) -> None:
-    for pid in pids:
-        process.unlink(pid)
-        ref = process.monitor(pid)
-        process.exit(pid, "kill")
-        assert process.receive(Down, timeout=10_000).ref is ref
+from tests.supervision.runtime import PATIENCE, end
 
 
 class TestWait:

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,19 +18,7 @@ from supervision.scheduler import scheduler
 from supervision.switch_interval import HOGGED_SWITCH_INTERVAL
 from supervision.threads import GIL_ENABLED, ThreadRecord
 from supervision.watchdog import SHORT_TICKS, Watchdog
-
-PATIENCE = 10.0
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true; nothing announces it."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.002)
-    return True
+from tests.supervision.runtime import PATIENCE, eventually
 
 
 @pytest.fixture
