@@ -90,6 +90,31 @@ class TestAwaitData:
         assert is_told(stream)
         assert stream.read() == b"abc"
 
+    def test_what_came_while_kept_data_waited_to_be_read_is_told(self, ends: Any) -> None:
+        stream, client = ends
+        stream.await_data()
+        client.sendall(b"abc")
+        assert is_told(stream)
+        with pytest.raises(SocketTimeout):
+            stream.recv(5, 0)
+        client.sendall(b"de")
+        assert is_told(stream)  # the only word of it
+        assert stream.read() == b"abc"
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.read() == b"de"
+
+    def test_the_end_that_a_recv_has_met_is_told_again(self, ends: Any) -> None:
+        stream, client = ends
+        stream.await_data()
+        client.close()
+        for _ in range(2):
+            with pytest.raises(SocketClosed):
+                stream.recv(5, DEADLINE)
+            assert is_told(stream)
+            stream.await_data()
+        assert is_told(stream)
+
     def test_the_end_is_told_after_the_data_that_came_with_it(self, ends: Any) -> None:
         stream, client = ends
         client.sendall(b"end")

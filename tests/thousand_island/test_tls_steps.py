@@ -16,6 +16,7 @@ from tests.thousand_island.serving import DEADLINE
 from tests.thousand_island.tls import ManualClient
 from thousand_island import SocketClosed, SocketTimeout
 from thousand_island.transports.listen_options import ListenOptions
+from thousand_island.transports.stream import READ_SIZE
 from thousand_island.transports.tls_context import new_context
 from thousand_island.transports.tls_handshake import FILL_SIZE, RECORD_SIZE
 from thousand_island.transports.tls_options import TLSOptions
@@ -284,6 +285,16 @@ class TestRead:
         assert pair.stream.try_handshake()
         assert pair.stream.read() == b"request"  # led to, perhaps, by an event of what the socket has got since
         assert not pair.waits()
+
+    def test_what_was_told_of_while_the_tls_layer_seemed_to_hold_data_is_looked_for(self, pair: Pair) -> None:
+        pair.shake_hands()
+        records = [pair.client.encrypted(bytes(RECORD_SIZE)) for _ in range(READ_SIZE // RECORD_SIZE)]
+        pair.arrives(b"".join(records))
+        assert len(pair.stream.read()) == READ_SIZE  # as much as was asked for, so that there may be more
+        assert not pair.waits()
+        pair.arrives(pair.client.encrypted(b"more"))
+        assert pair.stream.read() == b"more"
+        assert pair.waits()
 
     @pytest.mark.parametrize("cut", [1, 4, 5, 20, -1])
     def test_record_in_two_parts_takes_two_calls(self, pair: Pair, cut: int) -> None:

@@ -165,6 +165,7 @@ class Stream:
         """Return what is there, within ``timeout`` milliseconds."""
         if self.buffered:
             data, self.buffered = self.buffered, b""
+            self.look_again = True  # what led here may have been told of more, and is not told again
             return data
         try:
             data = self._read(self.options.buffer or READ_SIZE)
@@ -193,6 +194,7 @@ class Stream:
         data = self.receive(size)
         count = len(data)
         if not count:
+            self.look_again = True  # the end is told once, and a callback that catches this may go on
             raise SocketClosed("the peer has closed the connection")
         self.recv_oct += count
         self.recv_cnt += 1
@@ -208,6 +210,7 @@ class Stream:
             self.look_again = False
             raise
         except OSError:
+            self.look_again = True  # as for the end
             if self.closed:
                 raise SocketClosed("the connection is closed") from None
             raise

@@ -233,7 +233,11 @@ class HandshakingStream(Stream):
         except BlockingIOError:
             self.look_again = False
             raise
+        except OSError:
+            self.look_again = True
+            raise
         if not data:  # whether or not the peer has said goodbye before: data that is whole has been delivered
+            self.look_again = True  # as in ``Stream``: a callback may catch this
             raise SocketClosed("the peer has closed the connection")
         self.look_again = len(data) == FILL_SIZE or self.source.ended
         self.incoming.write(data)

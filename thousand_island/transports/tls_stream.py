@@ -79,7 +79,9 @@ class TLSStream(HandshakingStream):
         if not isinstance(error, ssl.SSLWantReadError):
             raise self._failed(error) from None
         self.look_again = came == FILL_SIZE or self.source.ended
-        self.holds = True  # so that it is asked once more, and then what to do about it
+        if not self.look_again:  # a short read has drained the socket
+            self._answer()
+            raise SocketTimeout("nothing to read") from None
         return self._read_what_is_there()
 
     def _read_what_is_there(self) -> bytes:
@@ -95,11 +97,17 @@ class TLSStream(HandshakingStream):
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
-        held = self.holds and not self.look_again
-        data = self._decrypt(size)
+        held = self.holds and not self.look_again  # then what led here may be an event of what the socket has
+        try:
+            data = self._decrypt(size)
+        except BlockingIOError:
+            if not held:
+                raise
+            held = False
+            data = self._decrypt(size)  # of the socket: it held nothing
         if self.holds or self.look_again:
             data = self._decrypt_more(data, size)
-        if held and not self.holds:  # the event that led here may be of what the socket has, and is not told again
+        if held and not self.holds:  # that event is not told again
             self.look_again = True
         self.recv_oct += len(data)
         self.recv_cnt += 1
