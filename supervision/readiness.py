@@ -15,10 +15,24 @@ from supervision.scheduler import deliver, scheduler
 from supervision.threads import current, library_call
 from supervision.waits import Wait, wait_for
 
-__all__ = ["MailedSource", "Source", "closing", "forget", "post", "read_when_ready", "watch", "write_when_ready"]
+__all__ = [
+    "DeadlinePassed",
+    "MailedSource",
+    "Source",
+    "closing",
+    "forget",
+    "post",
+    "read_when_ready",
+    "watch",
+    "write_when_ready",
+]
 
 Attempt = Callable[[], Any]
 """Tries an operation once; raises BlockingIOError if the descriptor is not ready for it."""
+
+
+class DeadlinePassed(Exception):
+    """The descriptor was not ready in time. No TimeoutError, which is what the system's ETIMEDOUT is as well."""
 
 
 class MailedSource(Source):
@@ -73,7 +87,7 @@ def read_when_ready(source: Source, attempt: Attempt, deadline: float | None) ->
         deadline: the moment on the monotonic clock after which to give up, or None.
 
     Raises:
-        TimeoutError: the deadline has passed.
+        DeadlinePassed: the deadline has.
         Killed: the process has been killed.
     """
     watch(source)
@@ -101,7 +115,7 @@ def _repeat(source: Source, side: str, attempt: Attempt, deadline: float | None)
             except BlockingIOError:
                 # Ends by readiness, an error or the hanging up of the descriptor, the deadline, or being killed.
                 if not wait_for(wait, record, source.process, deadline):
-                    raise TimeoutError from None
+                    raise DeadlinePassed from None
             except BaseException:  # or the wait would stay open, and its release end the next one
                 _end(wait, source)
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import socket
@@ -142,6 +143,38 @@ class TestAwaitData:
                 stream.read()
             with pytest.raises(SocketClosed):
                 stream.recv(0, DEADLINE)
+
+
+class Lost:
+    """Stands for the socket of a connection whose peer has not answered for too long, after a while."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+    def use(self, *args: Any) -> Any:
+        self.calls += 1
+        raise BlockingIOError if self.calls == 1 else TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    recv = send = sendmsg = use
+
+
+class TestLostPeer:
+    """ETIMEDOUT of the system is a TimeoutError, but no time of ours is over."""
+
+    @pytest.mark.parametrize(
+        "use",
+        [lambda stream: stream.recv(5, DEADLINE), lambda stream: stream.send(b"x"), lambda stream: stream.send([b"x"])],
+    )
+    def test_it_is_an_error_of_the_connection(self, ends: Any, use: Any) -> None:
+        stream, _ = ends
+        stream.sock = Lost(stream.sock)
+        with pytest.raises(OSError, match="Connection timed out") as failed:
+            use(stream)
+        assert failed.value.errno == errno.ETIMEDOUT
 
 
 class TestAbort:

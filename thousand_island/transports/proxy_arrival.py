@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from supervision.messages import INFINITY
-from supervision.readiness import read_when_ready, watch
+from supervision.readiness import DeadlinePassed, read_when_ready, watch
 from thousand_island.errors import BadProxyHeader, SocketClosed, SocketTimeout
 from thousand_island.transports.proxy_protocol import HEADER_MOST, parse
 
@@ -43,7 +43,7 @@ class ProxyArrival:
         deadline = None if timeout == INFINITY else time.monotonic() + timeout / 1000
         try:
             read_when_ready(stream.source, lambda: self.take(stream), deadline)
-        except TimeoutError:
+        except DeadlinePassed:
             raise SocketTimeout("the PROXY header did not come in time") from None
 
     def try_take(self, stream: Stream) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from supervision.messages import INFINITY
 from supervision.process_table import Process
-from supervision.readiness import Source, closing, post, read_when_ready, watch, write_when_ready
+from supervision.readiness import DeadlinePassed, Source, closing, post, read_when_ready, watch, write_when_ready
 from supervision.threads import library_call
 from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transport import SocketInfo
@@ -220,9 +220,7 @@ class Stream:
             raise SocketTimeout("nothing to read")
         try:
             return bytes(read_when_ready(self.source, lambda: self._read(size), deadline))
-        except SocketClosed:
-            raise
-        except TimeoutError:
+        except DeadlinePassed:
             raise SocketTimeout("nothing came in time") from None
 
     def detach(self) -> None:
@@ -276,7 +274,7 @@ class Stream:
         while pieces:
             try:
                 sent = self._send_some(pieces, deadline)
-            except TimeoutError:
+            except DeadlinePassed:
                 raise self._give_up_sending(pieces) from None
             self.send_oct += sent
             pieces.advance(sent)
@@ -318,7 +316,7 @@ class Stream:
         except BlockingIOError:
             try:
                 return int(write_when_ready(self.source, attempt, deadline))
-            except TimeoutError:
+            except DeadlinePassed:
                 if self.options.send_timeout_close:
                     self.close()
                 raise SendTimeout(b"") from None

@@ -21,7 +21,7 @@ import ssl
 from typing import Any, Final, TypeVar
 
 from supervision.process_table import Process
-from supervision.readiness import Source, post, read_when_ready, watch, write_when_ready
+from supervision.readiness import DeadlinePassed, Source, post, read_when_ready, watch, write_when_ready
 from supervision.scheduler import scheduler
 from supervision.waits import Wait
 from thousand_island.errors import SocketClosed, SocketTimeout
@@ -133,7 +133,7 @@ class HandshakingStream(Stream):
                     self._shake()
                 except BlockingIOError:
                     self._wait_for_peer(deadline)
-        except TimeoutError:
+        except DeadlinePassed:
             raise SocketTimeout("the handshake was not done in time") from None
         except ConnectionError:
             raise SocketClosed(_GONE) from None

@@ -10,7 +10,7 @@ import socket
 import ssl
 from typing import Any, Final
 
-from supervision.readiness import post, watch, write_when_ready
+from supervision.readiness import DeadlinePassed, post, watch, write_when_ready
 from thousand_island.errors import SendTimeout, SocketClosed, SocketTimeout
 from thousand_island.transports.iodata import Pieces
 from thousand_island.transports.stream import READ_SIZE
@@ -223,7 +223,7 @@ class TLSStream(HandshakingStream):
         while True:
             try:
                 self._hand_over(deadline)
-            except TimeoutError:
+            except DeadlinePassed:
                 raise self._give_up(block, pieces) from None
             self.send_oct += len(block)
             if not pieces:
@@ -244,7 +244,7 @@ class TLSStream(HandshakingStream):
                 self._hand_over(deadline)
                 self._encrypt(block)
                 self._hand_over(deadline)
-            except TimeoutError:
+            except DeadlinePassed:
                 raise self._give_up(b"", Pieces([])) from None
             sent += len(block)
             self.send_oct += len(block)
@@ -265,7 +265,7 @@ class TLSStream(HandshakingStream):
         return bytes(self.outgoing.read())
 
     def _hand_over(self, deadline: float | None) -> None:
-        """Wait until the system has taken what is encrypted. Raises TimeoutError at the deadline."""
+        """Wait until the system has taken what is encrypted. Raises DeadlinePassed at the deadline."""
         try:
             self._flush()
         except BlockingIOError:
