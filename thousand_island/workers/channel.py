@@ -73,6 +73,8 @@ class ParentEnd:
         self.is_broken = False
         self.source = MailedSource(sock.fileno(), owner)
         watch(self.source)
+        # Not before: the owner's thread may be about to use its number when somebody else ends the owner.
+        owner.at_burial = sock.close
         own(owner, self)
 
     def is_told_by(self, message: Any) -> bool:
@@ -103,9 +105,10 @@ class ParentEnd:
         return not self.is_broken
 
     def owner_died(self, process: Process, reason: Any) -> None:
-        """Close it, which ends a worker that still runs."""
+        """End it, which ends a worker that still runs."""
         forget(self.source)
-        self.sock.close()
+        with contextlib.suppress(OSError):  # the worker has gone
+            self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class WorkerEnd:

@@ -6,7 +6,7 @@ import atexit
 import io
 import sys
 import threading
-from typing import TextIO
+from typing import Any, TextIO
 
 from supervision.threads import library_call
 
@@ -52,6 +52,10 @@ class _LabelledStream(io.TextIOBase):
     def isatty(self) -> bool:
         """Whether that is a terminal."""
         return self.stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the stream has, such as ``reconfigure``, ``buffer`` and ``encoding``."""
+        return getattr(self.stream, name)
 
     def writable(self) -> bool:
         """Yes."""

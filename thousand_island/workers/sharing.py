@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeAlias
 
 from supervision.process_table import Pid, Process
 from supervision.signals import own
+from thousand_island.errors import WorkerFailed
 from thousand_island.transport import SocketInfo
 from thousand_island.workers.config import WorkersConfig
 from thousand_island.workers.metric_sums import Snapshot, lasting, total
 
-__all__ = ["Place", "Sharing", "WorkerStatus"]
+__all__ = ["FirstStart", "Place", "Sharing", "WorkerStatus"]
 
 WorkerStatus: TypeAlias = Literal["starting", "serving", "draining"]
 
@@ -39,6 +40,17 @@ class Place:
     counted: Snapshot | None = None
 
 
+@dataclass(slots=True, eq=False)
+class FirstStart:
+    """A start of a worker that the starter waits for. A worker that fails meanwhile is not restarted.
+
+    Attributes:
+        failure: why it has failed; written by the worker before it ends.
+    """
+
+    failure: WorkerFailed | None = None
+
+
 class Sharing:
     """What is shared.
 
@@ -50,6 +62,8 @@ class Sharing:
         supervisor: the pid of the workers' own supervisor.
         generations: of each number, the one that counts. Written by the starter *before* it looks for workers to
             replace; read by a worker *after* it has taken its place, so that one of them sees the other.
+        first_starts: those that are under way, by number and generation. Written by the starter, before it starts the
+            worker and when that serves or has ended.
     """
 
     def __init__(self, config: WorkersConfig) -> None:
@@ -57,6 +71,7 @@ class Sharing:
         self.local_info: SocketInfo | None = None
         self.supervisor: Pid | None = None
         self.generations = dict.fromkeys(range(1, config.workers + 1), 0)
+        self.first_starts: dict[tuple[int, int], FirstStart] = {}
         self.places: dict[Process, Place] = {}
         self.lock = threading.Lock()
         self.sockets: list[Any] = []

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from supervision import exits, process
 from supervision.actor import Actor
-from supervision.calls import Caller, cast
+from supervision.calls import Caller, call, cast
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.dynamic_supervisor import DynamicSupervisor
-from supervision.errors import StartError
+from supervision.errors import NoProcess, ServerExit, StartError
 from supervision.log import HarmlessLogger
 from supervision.masked_server import MaskedServer
+from supervision.messages import INFINITY
 from supervision.results import Ok, Reply
-from thousand_island.workers.sharing import Sharing
-from thousand_island.workers.worker import DRAIN, Worker
+from thousand_island.workers.sharing import FirstStart, Sharing
+from thousand_island.workers.worker import DRAIN, SERVES, Worker
 
 __all__ = ["WorkerStarter"]
 
@@ -25,7 +26,7 @@ logger: Final = HarmlessLogger(logging.getLogger("thousand_island.workers"))
 class WorkerStarter(Actor):
     """Its argument and state are the ``Sharing``.
 
-    It waits for the supervisor that starts the workers, so it traps no exits: told to shut down it is gone at once.
+    It waits until a worker serves, so it traps no exits: told to shut down it is gone at once.
     """
 
     server_class = MaskedServer
@@ -33,8 +34,10 @@ class WorkerStarter(Actor):
     def init(self, sharing: Sharing) -> Ok:
         """Start all workers; each serves before the next is started."""
         process.set_label(("thousand_island", "worker_starter", sharing.config.handler))
+        there_are = {(place.number, place.generation) for place in sharing.live()}  # if it has been restarted alone
         for number, generation in sharing.generations.items():
-            DynamicSupervisor.start_child(sharing.supervisor, _spec(sharing, number, generation))
+            if (number, generation) not in there_are:
+                _start(sharing, number, generation)
         return Ok(sharing)
 
     def handle_call(self, request: Any, caller: Caller, sharing: Sharing) -> Any:
@@ -52,12 +55,29 @@ class WorkerStarter(Actor):
 def _replace(sharing: Sharing, number: int) -> None:
     """Start a new worker; when it serves, have the old one drain."""
     generation = sharing.generations[number] + 1
-    DynamicSupervisor.start_child(sharing.supervisor, _spec(sharing, number, generation))
+    _start(sharing, number, generation)
     sharing.generations[number] = generation
     for place in sharing.live():
         if place.number == number and place.generation < generation:
             logger.info("worker %d is replaced; process %s drains", number, place.os_pid)
             cast(place.pid, DRAIN)
+
+
+def _start(sharing: Sharing, number: int, generation: int) -> None:
+    """Start a worker and wait until it serves.
+
+    Raises:
+        StartError: it does not; its ``__cause__`` is the WorkerFailed, if it could say why.
+    """
+    start = sharing.first_starts[number, generation] = FirstStart()
+    try:
+        pid = DynamicSupervisor.start_child(sharing.supervisor, _spec(sharing, number, generation))
+        if pid is not None:  # else all of them are about to end
+            call(pid, SERVES, INFINITY)
+    except (NoProcess, ServerExit) as gone:
+        raise StartError(start.failure or getattr(gone, "reason", "noproc")) from start.failure
+    finally:
+        del sharing.first_starts[number, generation]
 
 
 def _spec(sharing: Sharing, number: int, generation: int) -> ChildSpec:

@@ -7,12 +7,10 @@ import itertools
 import signal
 import socket
 import sys
-import time
 from typing import Any, ClassVar, Final
 
 from supervision import process
 from supervision.calls import Caller, reply
-from supervision.errors import ReceiveTimeout
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
 from supervision.os_child import OsChild, OsCommand
@@ -22,16 +20,22 @@ from thousand_island.errors import WorkerFailed
 from thousand_island.workers.channel import ParentEnd, frame
 from thousand_island.workers.sharing import Place, Sharing
 
-__all__ = ["DRAIN", "Worker"]
+__all__ = ["DRAIN", "SERVES", "Worker"]
 
 DRAIN: Final = "drain"
 """The cast by which a worker that has been replaced is told to end."""
 
-_TOO_LONG: Final = "drains for too long"
+SERVES: Final = "serves"
+"""The call that a worker answers, with None, once it serves."""
+
+_DRAINS_TOO_LONG: Final = "drains for too long"
+_STARTS_TOO_LONG: Final = "starts for too long"
 
 
 class Worker(OsProcess):
-    """Its argument is ``(sharing, number, generation)``. It has started when its process serves.
+    """Its argument is ``(sharing, number, generation)``. It has started when there is a process, which serves later.
+
+    Not before that serves: its supervisor would wait meanwhile, and could neither restart nor end any other.
 
     It ends with ``("shutdown", "drained")`` where it was told to drain. Any other end of its process is a failure, the
     exit status 0 too: nobody has asked for it.
@@ -40,7 +44,7 @@ class Worker(OsProcess):
     restart: ClassVar[Any] = "transient"
 
     def init(self, arg: tuple[Sharing, int, int]) -> Any:
-        """Start the process and wait until it serves."""
+        """Start the process."""
         sharing, number, generation = arg
         process.set_label(("thousand_island", "worker", number))
         self.sharing = sharing
@@ -49,8 +53,11 @@ class Worker(OsProcess):
             return Ignore()  # replaced while it was about to be restarted
         self.questions: dict[int, Caller] = {}
         self.ids = itertools.count()
+        self.starters: list[Caller] = []  # who waits until it serves
         result = self._start(number)
-        return self._wait_until_it_serves(result.state) if type(result) is Ok else result
+        if type(result) is Ok and sharing.config.start_timeout != INFINITY:
+            process.send_after(process.self(), _STARTS_TOO_LONG, int(sharing.config.start_timeout))
+        return result
 
     def _start(self, number: int) -> Any:
         listener = self.sharing.descriptor(number)
@@ -74,34 +81,23 @@ class Worker(OsProcess):
         timeout = self.sharing.config.start_timeout
         return None if timeout == INFINITY else timeout / 1000
 
-    def _wait_until_it_serves(self, child: OsChild) -> Any:
-        """Wait for its word; ends by that, by the end of the process, or by ``start_timeout``."""
-        seconds = self._start_seconds()
-        deadline = INFINITY if seconds is None else time.monotonic() + seconds
-        while True:
-            left = INFINITY if deadline == INFINITY else max(0, int((deadline - time.monotonic()) * 1000))
-            try:
-                message = process.receive(lambda one: self._is_of(one, child), timeout=left)
-            except ReceiveTimeout:
-                return self._failed(f"does not serve after {self.sharing.config.start_timeout} milliseconds")
-            said = self.channel.told() if self.channel.is_told_by(message) else self.channel.take()
-            for one in said:
-                if "failed" in one:
-                    return self._failed(one["failed"])
-                if "serving" in one:
-                    self.place.status = "serving"
-                    return Ok(child)
-            if child.has_ended(message):
-                return self._failed(f"has ended before it served: {reason_of_status(child.status)}")
-
-    def _is_of(self, message: Any, child: OsChild) -> bool:
-        return self.channel.is_told_by(message) or child.has_ended(message)
-
-    def _failed(self, why: str) -> Stop:
-        return Stop(WorkerFailed(f"worker {self.place.number}: {why}"))
+    def _failed(self, child: OsChild, why: str) -> Stop:
+        """End, since the process does not serve; there is nothing that it could drain."""
+        child.signal(signal.SIGKILL)
+        failure = WorkerFailed(f"worker {self.place.number}: {why}")
+        start = self.sharing.first_starts.get((self.place.number, self.place.generation))
+        if start is None:
+            return Stop(failure)
+        start.failure = failure
+        return Stop(("shutdown", failure))  # which is no reason to restart it: the starter decides
 
     def handle_call(self, request: Any, caller: Caller, child: OsChild) -> Any:
         """Ask the worker for ``"info"`` or ``"metrics"``, and answer when it does; None if it cannot be asked."""
+        if request == SERVES:
+            if self.place.status != "starting":
+                return Reply(None, child)
+            self.starters.append(caller)
+            return NoReply(child)
         if request not in ("info", "metrics"):
             return super().handle_call(request, caller, child)
         number = next(self.ids)
@@ -117,30 +113,51 @@ class Worker(OsProcess):
             child.signal(signal.SIGTERM)
             timeout = self.sharing.config.shutdown
             if timeout != INFINITY:
-                process.send_after(process.self(), _TOO_LONG, int(timeout))
+                process.send_after(process.self(), _DRAINS_TOO_LONG, int(timeout))
         return NoReply(child)
 
     def handle_info(self, message: Any, child: OsChild) -> Any:
         """Hear what the worker says, and of its end."""
         if self.channel.is_told_by(message):
-            self._hear(self.channel.told())
-            return NoReply(child)
-        if message == _TOO_LONG:
+            return self._hear(self.channel.told(), child)
+        if message == _STARTS_TOO_LONG:
+            if self.place.status != "starting":
+                return NoReply(child)
+            return self._failed(child, f"does not serve after {self.sharing.config.start_timeout} milliseconds")
+        if message == _DRAINS_TOO_LONG:
             child.signal(signal.SIGKILL)
             return NoReply(child)
-        if child.has_ended(message):
-            self._hear(self.channel.take())  # its last words
+        return self._ended(message, child) if child.has_ended(message) else super().handle_info(message, child)
+
+    def _ended(self, message: Any, child: OsChild) -> Any:
+        last_words = self._hear(self.channel.take(), child)
+        if type(last_words) is Stop:
+            return last_words
+        if self.place.status == "starting":
+            return self._failed(child, f"has ended before it served: {reason_of_status(child.status)}")
         return super().handle_info(message, child)
 
-    def _hear(self, messages: list[Any]) -> None:
+    def _hear(self, messages: list[Any], child: OsChild) -> Any:
         for message in messages:
             match message:
+                case {"failed": why}:
+                    return self._failed(child, why)
+                case {"serving": _}:
+                    self._serves()
                 case {"counted": counted}:
                     self.place.counted = counted
                 case {"id": number, "answer": answer} if number in self.questions:
                     if isinstance(answer, list):
                         self.place.counted = answer
                     reply(self.questions.pop(number), answer)
+        return NoReply(child)
+
+    def _serves(self) -> None:
+        if self.place.status == "starting":
+            self.place.status = "serving"
+        for starter in self.starters:
+            reply(starter, None)
+        self.starters.clear()
 
     def end_reason(self, status: int | None) -> Any:
         """The exit reason for the end of its process, of which nobody has told this one."""

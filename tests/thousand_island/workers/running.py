@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervision import NoProcess, Pid, Ref, ServerExit, Supervisor, process
+from supervision import NoProcess, Pid, Ref, ServerExit, Supervisor, call, process
 from tests.os_processes import children_of
 from tests.thousand_island.serving import DEADLINE, SECONDS, down, reason_of
 from thousand_island import workers
 from thousand_island.workers.supervisor import shared
+from thousand_island.workers.worker import SERVES
 
 HANDLERS = "tests.thousand_island.workers.handlers"
 
@@ -95,6 +96,9 @@ class Running:
         """Wait until the supervisor has seen the end of a worker and started another, if it does."""
         reason_of(ref)
         Supervisor.count_children(shared(self.pid).supervisor)  # it has heard of the end before this question
+        for place in shared(self.pid).live():
+            with contextlib.suppress(NoProcess, ServerExit):  # it has been replaced
+                call(place.pid, SERVES, DEADLINE)
 
     def wait_for_old_ones(self) -> None:
         """Wait for the end of the workers that have been replaced."""

@@ -25,5 +25,10 @@ def test_tracebacks_and_logs_are_labelled() -> None:
     assert lines[-1] == "worker 1: ZeroDivisionError: division by zero"
 
 
+def test_the_program_can_configure_what_is_behind_it() -> None:
+    program = "import sys; sys.stdout.reconfigure(line_buffering=True); print(sys.stdout.line_buffering)"
+    assert output_of(LABEL + program) == "worker 1: True"
+
+
 def test_it_has_the_descriptor_of_what_is_behind_it() -> None:
     assert output_of(LABEL + "import sys; print(sys.stdout.fileno(), sys.stdout.isatty())") == "worker 1: 1 False"

@@ -188,6 +188,30 @@ class TestRollingRestart:
             assert reason_of(ref) == ("shutdown", "drained")
             assert worker_of(server.connect()) != worker
 
+    def test_a_new_one_that_hangs_keeps_nobody_from_being_restarted_or_stopped(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        module = tmp_path / "hanging.py"
+        serving = f"from {HANDLERS} import Identified\n"
+        module.write_text(serving)
+        options = {"handler": "hanging:Identified", "workers": 1, "port": 0, "transport_options": {"ip": "loopback"}}
+        before = children()
+        pid = workers.start_link(**options)
+        (old,) = workers.info(pid).workers
+        hang = f"pathlib.Path({str(tmp_path / 'hangs')!r}).touch(), signal.pause()"
+        module.write_text(
+            f"{serving}import pathlib, signal, sys\nif 'thousand_island.workers.child' in sys.modules: {hang}\n"
+        )
+        _, ref = process.spawn_monitor(_restart_in_vain, pid)
+        until((tmp_path / "hangs").exists)
+        module.write_text(serving)
+        os.kill(old.os_pid, signal.SIGKILL)
+        until(lambda: [w.status for w in workers.info(pid).workers if w.os_pid != old.os_pid].count("serving") == 1)
+        Supervisor.stop(pid, "normal", DEADLINE)
+        assert reason_of(ref) == "normal"
+        assert children() <= before
+
     def test_a_new_one_that_cannot_serve_leaves_the_old_ones_in_place(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -309,6 +333,11 @@ class TestFailure:
         with pytest.raises(BadOption):
             self.start(workers=0)
         assert children() == before
+
+
+def _restart_in_vain(pid: Any) -> None:
+    with pytest.raises(ServerUnavailable):
+        workers.rolling_restart(pid)
 
 
 def _cause(error: BaseException) -> BaseException:
