@@ -129,14 +129,16 @@ class Acceptor(Actor):
         self.turned_away = False  # for want of room; then it is not in line
         if self.turns is not None:
             self.turns.join()
+            self._wait()  # before the server has started, or the first clients would go to the first in line
         own(this_process(), self)
         return Ok(None, continue_with="accept")
 
     def handle_continue(self, argument: Any, state: None) -> Any:
-        """Try at once, then get in line: the turn may have been that of an acceptor that is dead."""
+        """See to it that somebody looks: the last turn may have been that of an acceptor that is dead."""
         if self.turns is not None:
-            return self._accept(state)
-        process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the thread of the supervisor
+            self.turns.pass_on()
+        else:
+            process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the supervisor's thread
         return NoReply(state)
 
     def handle_info(self, message: Any, state: None) -> Any:
@@ -179,6 +181,11 @@ class Acceptor(Actor):
             deliver(this_process(), _TRY_AGAIN)
 
     def _accept(self, state: None) -> Any:
+        if self.admission.waiting is not None:  # one that was held back has come to wait, after it got in line
+            self.turned_away = False
+            if self.turns is not None:
+                self.turns.pass_on()
+            return NoReply(state)
         self.turned_away = not self.admission.may_accept()
         if self.turned_away:
             return NoReply(state)

@@ -11,6 +11,7 @@ import pytest
 
 import thousand_island
 from supervision import INFINITY, Stop, process
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
     SECONDS,
@@ -227,6 +228,25 @@ class TestMaxConnectionsPerIp:
 
             with ThreadPoolExecutor(len(clients)) as visitors:
                 assert set(visitors.map(visit, clients)) == {b"now"}
+
+    def test_who_gets_room_where_its_acceptor_is_full_waits_there_and_nobody_after_it(self) -> None:
+        options = {"num_connections": 1, "max_connections_retry_wait": 20, "max_connections_retry_count": 1_000}
+        with serve(Echo, max_connections_per_ip=1, num_acceptors=2, **options) as server:
+            limits = shared(server.pid).limits
+            assert limits is not None
+            with served(server) as first, served(server, "127.0.0.2"), contextlib.ExitStack() as stack:
+                stack.enter_context(connect_from(server, "127.0.0.4"))  # where the first is
+                until(lambda: "127.0.0.4" in limits.by_address)
+                held = server.connect()  # where the second is
+                until(lambda: "127.0.0.1" in limits.queues)
+                first.close()
+                until(lambda: "127.0.0.1" not in limits.queues)
+                held.sendall(b"held")
+                stack.enter_context(connect_from(server, "127.0.0.3"))
+                until(lambda: "127.0.0.3" in limits.by_address)
+            assert receive_exactly(held, 4) == b"held"
+            held.close()
+            until(lambda: not limits.by_address and not limits.holders)
 
     def test_clients_of_a_unix_socket_have_no_address(self, tmp_path: Any) -> None:
         path = str(tmp_path / "socket")
