@@ -166,6 +166,11 @@ class Connection(EndingConnection):
         except BaseException as error:  # noqa: BLE001 - without this a worker would end and its processor be lost
             survive(process, record, error)
 
+    def serve_what_came(self, record: ThreadRecord) -> None:
+        """Hand data that has come already to ``handle_data``, as it would have come to a message ahead of this one."""
+        if self.handshake is None and self.reader is not None and not self.process.suspended:
+            self.readable(self.process, record)
+
     def _readable_otherwise(self, record: ThreadRecord) -> None:
         assert self.socket is not None
         if not self.socket.closed and self.handshake is not None:
@@ -295,7 +300,7 @@ class Connection(EndingConnection):
         assert socket is not None
         timeout = result.timeout
         if name == "handle_drain":
-            self.puts_off = timeout is not None
+            self.puts_off = timeout is not None and self.drain is not None and self.drain.stops
         if timeout is None:
             timeout = socket.read_timeout
         else:

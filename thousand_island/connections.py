@@ -22,9 +22,11 @@ class Drain:
 
     Attributes:
         deadline: the moment on the monotonic clock, in seconds, when it is killed; INFINITY: never.
+        stops: whether the order to end follows; a server that suspends gives none.
     """
 
     deadline: float
+    stops: bool
 
 
 class Connections:
@@ -66,14 +68,14 @@ class Connections:
         """Forget a connection."""
         self.live.pop(process, None)
 
-    def begin_to_drain(self, deadline: float) -> None:
+    def begin_to_drain(self, deadline: float = INFINITY, *, stops: bool) -> None:
         """Tell all connections, and those that are just being added, that the server drains.
 
         Args:
-            deadline: see ``Drain``.
+            deadline: see ``Drain``, and so ``stops``.
         """
         if self.hear_drains:
-            self.drain = drain = Drain(deadline)
+            self.drain = drain = Drain(deadline, stops)
             for process in list(self.live):
                 deliver(process, drain)
 
@@ -83,7 +85,7 @@ class Connections:
         They all hear of it at once and in one place, and those that are idle are gone before a supervisor has to wait
         for them.
         """
-        self.begin_to_drain(min(deadline, self.stop_by))
+        self.begin_to_drain(min(deadline, self.stop_by), stops=True)
         for process in list(self.live):
             parent = process.parent
             if parent is not None:

@@ -62,9 +62,13 @@ class EndingConnection(IdleTime):
         return endings.of_exception(error)
 
     def _finish(self, reason: Any, message: Any, record: ThreadRecord, reply: Any = UNSET) -> None:
-        if self.puts_off and type(message) is Exit and message.pid is self.process.parent:
-            self.ordered = True  # the idle time that ``handle_drain`` asked for ends it, or else it is killed
-            return
+        if type(message) is Exit and message.pid is self.process.parent:
+            if self.puts_off:
+                self.ordered = True  # the idle time that ``handle_drain`` asked for ends it, or else it is killed
+                return
+            self.serve_what_came(record)
+            if self.process.dead:
+                return
         self.finish(endings.of_reason(reason), record, message, reply)
 
     def finish(self, ending: Ending, record: ThreadRecord, message: Any = NOTHING, reply: Any = UNSET) -> None:
@@ -107,6 +111,10 @@ class EndingConnection(IdleTime):
                 crash = exits.is_crash(reason)
             return dataclasses.replace(ending, reason=reason, error=reason, crash=crash)
         return ending
+
+    def serve_what_came(self, record: ThreadRecord) -> None:
+        """Do what is due before an order to end."""
+        raise NotImplementedError
 
     def buried(self) -> None:
         """Let go of everything, which a killed connection had no chance to do."""

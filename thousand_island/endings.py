@@ -104,5 +104,6 @@ def of_reason(reason: Any) -> Ending:
     for ending in _BY_REASON:
         if type(reason) is type(ending.reason) and reason == ending.reason:
             return ending
-    quiet = isinstance(reason, tuple) and len(reason) == 2 and reason[0] == "shutdown"
-    return Ending(reason, "handle_error", socket_open=False, error=reason, crash=not quiet)
+    if type(reason) is tuple and len(reason) == 2 and reason[0] == "shutdown":
+        return Ending(reason, "handle_close", socket_open=True, error=reason[1])
+    return Ending(reason, "handle_error", socket_open=False, error=reason, crash=True)

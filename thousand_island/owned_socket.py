@@ -17,7 +17,7 @@ from blinker import NamedSignal
 from supervision.errors import Killed
 from supervision.log import HarmlessLogger
 from supervision.process_table import Process
-from supervision.threads import current
+from supervision.threads import current, library_call
 from thousand_island.errors import NotOwner, SocketClosed, ThousandIslandError, reason_string
 from thousand_island.results import UNSET
 from thousand_island.telemetry import signal_of
@@ -92,18 +92,24 @@ class OwnedSocket:
             counters = dataclasses.asdict(self._counters())
             span.stop(counters, {} if error is UNSET else {"error": error})
 
+    @library_call  # a kill between the mark and the closing would leave it open
     def release(self) -> None:
         """Closes the connection if it is open. Called by the thread that runs the owner, or buries it."""
         if not self.closed:
             self.closed = True
             if _STOP.receivers:
                 self._stats = self._counters()  # a transport need not know them once it is closed
-            if self.reader is not None:
-                self.reader.detach()  # first: when the socket is closed, its descriptor's number may become another's
             try:
-                self.transport_module.close(self.socket)
-            except (OSError, ThousandIslandError):
-                pass  # it was closing anyway
+                if self.reader is not None:
+                    self.reader.detach()  # first: once the socket is closed, its descriptor's number may be another's
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        try:
+            self.transport_module.close(self.socket)
+        except (OSError, ThousandIslandError):
+            pass  # it was closing anyway
 
     def buried(self) -> None:
         """No thread can use it any more: gives its descriptor back."""

@@ -30,8 +30,9 @@ _SHUTDOWN: Final = signal_of("connection.socket_shutdown")
 class Socket(HandshakingSocket):
     """One client connection: a transport's socket, and how to use it.
 
-    It may be used by the process that owns it, in any of its callbacks. Everything raises NotOwner elsewhere,
-    SocketClosed when the connection is closed, and the OSError of the system.
+    It may be used by the process that owns it, in any of its callbacks. Others may look at it (``peername``,
+    ``getstat`` and the like) and get NotOwner from everything else. All of it raises SocketClosed when the connection
+    is closed, and the OSError of the system.
 
     Attributes:
         transport_module: the transport.

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from supervision.errors import NoProcess, Restarting, Running, ServerExit, StartError
-from supervision.messages import INFINITY
 from supervision.process_table import Pid
 from supervision.supervisor import Supervisor
 from supervision.threads import library_call
@@ -35,7 +34,7 @@ def suspend(server: Any) -> None:
     pool = child_pid(server, "acceptor_pool_supervisor")
     listening = shared(server)
     if listening.close_sockets():
-        listening.connections.begin_to_drain(INFINITY)
+        listening.connections.begin_to_drain(stops=False)
     with _unavailable_if_gone(server):
         for acceptor_supervisor in _running(pool):
             _terminate_acceptor(acceptor_supervisor)

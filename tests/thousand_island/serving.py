@@ -118,6 +118,13 @@ def serve(handler: Any, **options: Any) -> Iterator[Server]:
             client.close()
 
 
+def strike(pid: Pid) -> None:
+    """Kill a process from another thread, which has done so when this returns."""
+    killer = threading.Thread(target=process.exit, args=(pid, "kill"))
+    killer.start()
+    killer.join()
+
+
 def exchange(client: socket.socket, data: bytes) -> bytes:
     """Send ``data`` and return as many bytes of answer."""
     client.sendall(data)

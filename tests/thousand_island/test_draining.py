@@ -124,7 +124,7 @@ class TestSuspend:
 
     def test_one_that_is_just_being_accepted_is_told_after_its_beginning(self, me: Any) -> None:
         with serve(Draining, handler_options=me) as server:
-            shared(server.pid).connections.drain = Drain(INFINITY)
+            shared(server.pid).connections.drain = Drain(INFINITY, stops=False)
             with server.connect() as client:
                 assert client.recv(5) == b"hello"
                 drained(server, client)
@@ -291,6 +291,21 @@ class TestPuttingOff:
             assert client.recv(5) == b"hello"
             thousand_island.suspend(server.pid)
             assert message() == ("handle_timeout", True, None)
+
+    def test_what_was_asked_for_at_suspend_does_not_put_off_a_later_order(self, me: Any) -> None:
+        class Waiting(Draining):
+            def handle_drain(self, socket: Any, state: Any, deadline: float) -> Any:
+                process.send(state, ("handle_drain", deadline))
+                return Continue(state, timeout=INFINITY)
+
+        with serve(Waiting, handler_options=me) as server, server.connect() as client:
+            assert client.recv(5) == b"hello"
+            thousand_island.suspend(server.pid)
+            assert message() == ("handle_drain", INFINITY)
+            thousand_island.resume(server.pid)
+            process.exit(tree(server.pid)["listener"], "kill")  # what takes the acceptors along, and so the connections
+            assert message() == ("handle_shutdown", True, None)
+            assert is_closed(client)
 
     def test_the_deadline_ends_it(self, me: Any) -> None:
         class Waiting(Draining):

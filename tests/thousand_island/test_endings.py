@@ -90,7 +90,7 @@ class TestReasons:
     def test_only_exactly_shutdown_is_a_shutdown(self) -> None:
         assert endings.of_reason("shutdown") is endings.SHUTTING_DOWN
         reason = ("shutdown", "x")
-        assert endings.of_reason(reason) == Ending(reason, "handle_error", socket_open=False, error=reason)
+        assert endings.of_reason(reason) == Ending(reason, "handle_close", socket_open=True, error="x")
 
     @pytest.mark.row("TID-32")
     def test_normal_is_a_local_close(self) -> None:

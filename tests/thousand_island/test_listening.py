@@ -193,6 +193,12 @@ class TestUnixSocket:
                 assert exchange(client, b"x") == b"x"
         assert not os.path.exists(path)
 
+    def test_the_file_is_found_again_from_another_directory(self, tmp_path: Path, monkeypatch: Any) -> None:
+        monkeypatch.chdir(tmp_path)
+        with serve(Echo, **local("relative")):
+            monkeypatch.chdir("/")
+        assert not (tmp_path / "relative").exists()
+
     def test_a_file_that_somebody_else_has_put_there_since_stays(self, path: str) -> None:
         with serve(Echo, **local(path)):
             os.unlink(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import os
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from supervision import INFINITY, process
 from tests.thousand_island.puppet import Order, Puppet, Strings, puppet
 from tests.thousand_island.serving import (
     DEADLINE,
+    SECONDS,
     Events,
     events_of,
     exchange,
@@ -20,7 +22,9 @@ from tests.thousand_island.serving import (
     is_silent,
     receive_exactly,
     serve,
+    strike,
 )
+from tests.thousand_island.transports import Flaky
 from thousand_island import (
     Close,
     Continue,
@@ -30,6 +34,8 @@ from thousand_island import (
     SocketStats,
     SocketTimeout,
 )
+from thousand_island.transports import TCP
+from thousand_island.transports.stream import Stream
 
 
 @pytest.fixture
@@ -266,6 +272,27 @@ class TestClose:
 
         address = strings.client.getsockname()
         assert strings.do(use) == (SocketStats(), address)
+
+    def test_a_kill_in_the_middle_leaves_nothing_open(self) -> None:
+        closed = threading.Event()
+
+        class Struck(Flaky):
+            def close(self, socket: Any) -> None:
+                if isinstance(socket, Stream):
+                    strike(process.self())
+                TCP.close(socket)
+                if isinstance(socket, Stream):
+                    closed.set()
+
+        class Closing(Handler):
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                socket.close()
+                return Continue(state)
+
+        with serve(Closing, transport_module=Struck()) as server, server.connect() as client:
+            client.sendall(b"x")
+            assert is_closed(client)
+            assert closed.wait(SECONDS)
 
 
 class TestEvents:

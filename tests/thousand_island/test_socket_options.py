@@ -11,7 +11,7 @@ import pytest
 from supervision import process
 from tests.supervision.supervised import until
 from tests.thousand_island.puppet import Order, Puppet, Strings, perform, puppet
-from tests.thousand_island.serving import DEADLINE, events_of, message, receive_exactly
+from tests.thousand_island.serving import DEADLINE, events_of, message, receive_exactly, strike
 from thousand_island import (
     BadOption,
     NotSecure,
@@ -28,6 +28,14 @@ from thousand_island.transports import TCP
 def strings() -> Any:
     with puppet() as strings:
         yield strings
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 class TestSendfile:
@@ -47,6 +55,23 @@ class TestSendfile:
             measurements, metadata = events.wait("connection.sendfile")
             assert measurements == {"filename": file, "offset": 0, "bytes_written": 6}
             assert metadata.keys() == {"handler", "telemetry_span_context"}
+
+    def test_a_kill_leaves_no_file_open(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened: list[int] = []
+
+        def opening(path: Any, *args: Any) -> int:
+            descriptor = os_open(path, *args)
+            if path is file:
+                strike(process.self())
+                opened.append(descriptor)
+            return descriptor
+
+        os_open = os.open
+        monkeypatch.setattr(os, "open", opening)
+        with puppet() as strings:
+            process.send(strings.pid, Order(lambda socket: socket.sendfile(file), process.self()))
+            assert receive_exactly(strings.client, 1) == b""
+            until(lambda: opened and not is_open(opened[0]))
 
     @pytest.mark.parametrize(("offset", "length", "sent"), [(0, 0, 6), (2, 0, 4), (6, 0, 0), (9, 0, 0), (4, 100, 2)])
     def test_zero_is_to_the_end_and_no_more_than_there_is(

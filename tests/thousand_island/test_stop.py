@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 import thousand_island
-from supervision import INFINITY, BadArgument, BadType, NoProcess, Ok, Supervisor, call, process
+from supervision import (
+    INFINITY,
+    BadArgument,
+    BadType,
+    DynamicSupervisor,
+    Exit,
+    NoProcess,
+    Ok,
+    Supervisor,
+    call,
+    process,
+)
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
     Echo,
@@ -208,6 +220,39 @@ def listens(server: Server) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+class TestRequestsThatHaveCome:
+    """They are handled before the order to end, as they would be if they had come as messages."""
+
+    @pytest.mark.parametrize("how", ["stop", "terminate_child"])
+    def test_one_that_came_while_a_callback_ran_is_answered(self, how: str) -> None:
+        leave = threading.Event()
+
+        class Slow(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                process.send(state, ("begun", None))
+                assert leave.wait(DEADLINE / 1000)
+                return Continue(state)
+
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                socket.send(data)
+                return Continue(state)
+
+        with serve(Slow, handler_options=process.self()) as server, server.connect() as client:
+            assert message() == ("begun", None)
+            client.sendall(b"request")
+            pid = server.only_connection()
+            if how == "stop":
+                _, ref = process.spawn_monitor(stop, server.pid)
+            else:
+                _, ref = process.spawn_monitor(DynamicSupervisor.terminate_child, pid._process.parent.pid, pid)
+            until(lambda: any(type(waiting) is Exit for waiting in list(pid._process.mailbox)))
+            leave.set()
+            assert client.recv(100) == b"request"
+            assert message() == ("handle_shutdown", True, None)
+            assert is_closed(client)
+            reason_of(ref)
 
 
 class TestArguments:

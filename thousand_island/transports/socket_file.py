@@ -23,7 +23,7 @@ class SocketFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path if _is_abstract(path) else os.path.abspath(path)  # the program may change its directory
         self.identity = None if _is_abstract(path) else _identity(path)
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
 from supervision.process_table import Pid
+from supervision.threads import library_call
 from thousand_island.errors import NotSecure, ProtocolNotNegotiated, SocketClosed, UnsupportedUpgrade
 from thousand_island.transport import SocketInfo, SocketStats
 from thousand_island.transports import socket_options
@@ -252,6 +253,7 @@ class TCP:
         return TCPInformation(stream.proxy_header)
 
 
+@library_call  # a kill between the opening and the ``try`` would leave the file open
 def send_file(stream: Stream, filename: Any, offset: int, length: int) -> int:
     """Open ``filename``, send the part of it, and return how many bytes that was."""
     if stream.closed:
