@@ -89,6 +89,9 @@ class Handler(Actor):
     def handle_shutdown(self, socket: Socket, state: Any) -> object:
         """The server shuts down; the socket is open. See ``handle_drain`` for what comes before.
 
+        In the middle of the first handshake too, when there has been no ``handle_connection``: the state is then
+        ``handler_options``, and nothing can be sent.
+
         Counterpart: ``ThousandIsland.Handler.handle_shutdown/2``.
         """
 

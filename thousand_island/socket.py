@@ -151,6 +151,9 @@ class Socket(HandshakingSocket):
     def close(self) -> None:
         """Closes the connection; what was sent is still delivered. It is closed by itself when the process ends.
 
+        If bytes of the client have not been read, the system resets the connection, and the client may lose what it has
+        not read yet: a protocol that ends in the middle of a request reads the rest first.
+
         Counterpart: ``ThousandIsland.Socket.close/1``.
         """
         self._check_owner()
