@@ -109,6 +109,7 @@ class Acceptor(Actor):
     turns: Turns | None
     span: Span
     admission: Admission
+    process: Process
 
     @library_call
     def init(self, context: AcceptorContext) -> Any:
@@ -126,6 +127,7 @@ class Acceptor(Actor):
         self.config = config
         self.span = listening.span.start_child_span("acceptor")
         self.admission = Admission(listening, context.connection_sup, this_process(), self.span)
+        self.process = this_process()
         self.turned_away = False  # for want of room; then it is not in line
         if self.turns is not None:
             self.turns.join()
@@ -136,7 +138,7 @@ class Acceptor(Actor):
     def handle_continue(self, argument: Any, state: None) -> Any:
         """See to it that somebody looks: the last turn may have been that of an acceptor that is dead."""
         if self.turns is not None:
-            self.turns.pass_on()
+            self.turns.pass_on(self.process)
         else:
             process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the supervisor's thread
         return NoReply(state)
@@ -162,7 +164,7 @@ class Acceptor(Actor):
     def leave(self) -> None:
         """No thread runs this acceptor any more."""
         if self.turns is not None:
-            self.turns.leave()
+            self.turns.leave(self.process)
         self.admission.close()
 
     def owner_died(self, process: Process, reason: Any) -> None:
@@ -174,7 +176,7 @@ class Acceptor(Actor):
         if self.admission.waiting is not None:
             return  # until there is room for that one
         if self.turns is not None:
-            self.turns.wait_turn(this_process(), first=first)
+            self.turns.wait_turn(self.process, first=first)
         elif first:  # a listener without a descriptor, whose accept does not wait either
             process.send_after(process.self(), _TRY_AGAIN, BACK_OFF)
         else:  # a transport of somebody else without descriptors: its accept waits
@@ -184,10 +186,12 @@ class Acceptor(Actor):
         if self.admission.waiting is not None:  # one that was held back has come to wait, after it got in line
             self.turned_away = False
             if self.turns is not None:
-                self.turns.pass_on()
+                self.turns.pass_on(self.process)
             return NoReply(state)
         self.turned_away = not self.admission.may_accept()
         if self.turned_away:
+            if self.turns is not None:
+                self.turns.decline(self.process)
             return NoReply(state)
         try:
             raw = self._take()
@@ -200,7 +204,7 @@ class Acceptor(Actor):
             return self._accept_failed(error, state)
         start_time = monotonic_time()
         if self.turns is not None:
-            self.turns.pass_on()  # somebody else can take the next
+            self.turns.pass_on(self.process)  # somebody else can take the next
         self.admission.admit(raw, start_time)
         self._wait()
         return NoReply(state)

@@ -81,6 +81,34 @@ class TestTurns:
             assert turn() is alive
         process.send(alive, "end")
 
+    def test_who_comes_back_does_not_go_ahead_of_one_who_has_not_looked_yet(
+        self, listener: ListenSocket
+    ) -> None:
+        first, second = an_acceptor(process.self(), listener), an_acceptor(process.self(), listener)
+        with connect(listener):
+            assert turn() is first
+            listener.pass_turn()
+            assert turn() is second
+            listener.pass_turn()  # the same connection, told of again
+            listener.wait_turn(first._process)
+            assert list(listener.waiting) == [first._process]
+            listener.pass_on(second._process)
+            assert not listener.waiting
+        for pid in (first, second):
+            process.send(pid, "end")
+
+    def test_who_is_told_and_dies_leaves_the_turn_to_those_who_came_back(self, listener: ListenSocket) -> None:
+        first, second = an_acceptor(process.self(), listener), an_acceptor(process.self(), listener)
+        for _ in range(3):
+            listener.pass_turn()
+        assert {turn(), turn()} == {first, second}
+        listener.wait_turn(first._process)
+        assert list(listener.waiting) == [first._process]
+        listener.leave(second._process)
+        assert not listener.waiting
+        for pid in (first, second):
+            process.send(pid, "end")
+
     def test_many_may_get_in_line_at_once(self, listener: ListenSocket) -> None:
         me = process.self()
         pids = [process.spawn(listener.wait_turn, me._process) for _ in range(50)]
@@ -136,6 +164,6 @@ class TestClose:
             with open(os.devnull, "rb") as other:
                 assert other.fileno() != number
             os.fstat(number)
-            listener.leave()
+            listener.leave(process.self()._process)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(number)

@@ -49,8 +49,11 @@ class Turns:
     """The acceptors of one listening descriptor.
 
     ``lock`` guards all fields and the watching of ``source``. ``ready`` says that there may be a connection and nobody
-    has been told yet; ``acceptors`` counts those whose thread may be using the descriptor; ``ended`` is set when all
-    that ``close`` does is done.
+    has been told yet; ``told`` has those whose turn it is and who have not looked yet; ``acceptors`` counts those whose
+    thread may be using the descriptor; ``ended`` is set when all that ``close`` does is done.
+
+    One connection may be told of twice, by its own readiness and by who has accepted the one before. So an acceptor
+    that comes back does not go ahead of one that is told, or the same would take both.
     """
 
     def __init__(self, fd: int, process: Process) -> None:
@@ -59,6 +62,7 @@ class Turns:
         self.readiness.register(fd, select.POLLIN)
         self.waiting: deque[Process] = deque()
         self.ready = False
+        self.told: set[Process] = set()
         self.source = _ListenSource(fd, process, self)
         self.acceptors = 0
         self.closed = False
@@ -69,12 +73,16 @@ class Turns:
         with self.lock:
             self.acceptors += 1
 
-    def leave(self) -> None:
+    def leave(self, acceptor: Process) -> None:
         """There is one less, and no thread runs it any more."""
         with self.lock:
+            self.told.discard(acceptor)
             self.acceptors -= 1
             if self.ended and not self.acceptors:
                 self.unused()
+            others_wait = self.ready and self.waiting
+        if others_wait:
+            self.pass_turn()
 
     def wait_turn(self, acceptor: Process, *, first: bool = False) -> None:
         """Have ``acceptor`` sent ``YourTurn`` when it is its turn and there may be a connection.
@@ -85,12 +93,14 @@ class Turns:
                 acceptors in turn, and each gets its share before one gets more.
         """
         with self.lock:
+            self.told.discard(acceptor)
             if not self.closed:
                 watch(self.source)
-                if not self.ready:
+                if not self.ready or self.told:
                     self.waiting.insert(0 if first else len(self.waiting), acceptor)
                     return
             self.ready = False
+            self.told.add(acceptor)
         deliver(acceptor, _YOUR_TURN)
 
     def pass_turn(self) -> None:
@@ -101,18 +111,30 @@ class Turns:
                     self.ready = True
                     return
                 acceptor = self.waiting.popleft()
+                self.told.add(acceptor)
             if not acceptor.dead:
                 deliver(acceptor, _YOUR_TURN)
                 return
+            with self.lock:
+                self.told.discard(acceptor)
 
-    def pass_on(self) -> None:
-        """A connection has been taken: pass the turn on if there are more.
+    def pass_on(self, acceptor: Process) -> None:
+        """``acceptor`` has taken a connection: pass the turn on if there are more.
 
         To ask costs a fraction of the work of an acceptor that finds nothing. What comes after the answer is told anew,
         since readiness is told once for each arrival.
         """
-        if self.is_ready():
+        with self.lock:
+            self.told.discard(acceptor)
+            self.ready = False
+            more = bool(self.readiness.poll(0))
+        if more:
             self.pass_turn()
+
+    def decline(self, acceptor: Process) -> None:
+        """``acceptor`` cannot take one now, nor could any other; it looks later."""
+        with self.lock:
+            self.told.discard(acceptor)
 
     def is_ready(self) -> bool:
         """Whether accept(2) would not wait."""
