@@ -165,9 +165,11 @@ class TestSignals:
     def test_sighup_replaces_the_workers(self) -> None:
         with serving("Goodbye") as program, connect(program.address) as client:
             old = worker_of(client)
+            watched = [os.pidfd_open(worker) for worker in program.workers()]
             program.running.send_signal(signal.SIGHUP)
             assert line(client) == "GOODBYE\n"
             program.wait_for_line("worker 2 is replaced")
+            wait_for_end(*watched)  # or one that drains might take the next client, and say goodbye
             with connect(program.address) as other:
                 assert worker_of(other) != old
             program.running.terminate()
