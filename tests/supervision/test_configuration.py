@@ -9,6 +9,7 @@ import pytest
 import supervision
 from supervision import BadArgument, BadType, process
 from supervision.scheduler import scheduler
+from supervision.threads import current
 from tests.programs import output_of, run
 
 PATIENCE = 10.0
@@ -70,6 +71,13 @@ class TestConfigure:
         process.send_after(process.spawn(lambda: (process.receive(), done.set())), "now", 50)
         assert done.wait(PATIENCE)  # timers are served by whoever is left
         process_until(lambda: len(scheduler.processors.holders) <= 1)
+
+    def test_a_kill_does_not_strike_in_the_middle_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        exposed: list[Any] = []
+        monkeypatch.setattr(scheduler, "resize", lambda count: exposed.append(current.record.exposed))
+        _, ref = process.spawn_monitor(supervision.configure, processors=1)
+        assert process.receive(supervision.Down, timeout=10_000).ref is ref
+        assert exposed == [None]
 
     def test_max_threads_may_change_at_any_time(self) -> None:
         supervision.configure(max_threads=7)
