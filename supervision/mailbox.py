@@ -58,9 +58,12 @@ def take_all(process: Process, accepts: Callable[[Any], object]) -> list[Any]:
     """Take every message that ``accepts`` likes out of the mailbox of the process that the calling thread runs."""
     taken: list[Any] = []
     kept: list[Any] = []
-    while (message := _take_first(process, accepts, kept)) is not _NONE:
-        taken.append(message)
-    process.mailbox.extendleft(reversed(kept))
+    try:
+        while (message := _take_first(process, accepts, kept)) is not _NONE:
+            taken.append(message)
+    finally:  # whatever interrupts it, the rest of the mailbox is not lost
+        if not process.dead:
+            process.mailbox.extendleft(reversed(kept))
     return taken
 
 

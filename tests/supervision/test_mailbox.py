@@ -184,3 +184,18 @@ def test_a_message_that_comes_with_the_timeout_counts(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(mailbox, "wait_for_mail", too_late)
     assert process.receive(timeout=10) == "just in time"
+
+
+class TestTakeAll:
+    def test_one_that_is_interrupted_leaves_the_rest_of_the_mailbox(self) -> None:
+        for message in (1, 2, 3):
+            send(process.self(), message)
+
+        def interrupted(message: Any) -> bool:
+            if message == 2:
+                raise KeyboardInterrupt
+            return False
+
+        with pytest.raises(KeyboardInterrupt):
+            mailbox.take_all(process.self()._process, interrupted)
+        assert [process.receive(timeout=0) for _ in range(3)] == [1, 2, 3]
