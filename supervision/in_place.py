@@ -80,6 +80,8 @@ def _take_over(target: Process, record: ThreadRecord) -> bool:
         return False
     if target.parked is not None:  # it waits on a thread of its own, and goes on there
         target.running.release()
+        if target.dead or target.has_mail():  # it died, or was sent something, while ``running`` was held here
+            notify(target)
         return False
     return True
 

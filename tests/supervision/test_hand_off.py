@@ -1,12 +1,73 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 import supervision
 from supervision import INFINITY, Actor, NoReply, Pid, Reply, calls, in_place, process
-from supervision.threads import current
-from tests.supervision.runtime import PATIENCE, end
+from supervision.process_table import Process
+from supervision.threads import ThreadRecord, current
+from tests.supervision.runtime import PATIENCE, end, eventually, killed
+
+
+class Parked(Actor):
+    """Waits for mail on a thread of its own."""
+
+    dedicated_thread = True
+
+    def handle_cast(self, message: threading.Event, state: Any) -> NoReply:
+        message.set()
+        return NoReply(state)
+
+
+class Seam:
+    """A ``running`` flag; ``meanwhile`` happens once, when it has just been taken."""
+
+    def __init__(self, flag: threading.Lock, meanwhile: Callable[[], object]) -> None:
+        self.flag = flag
+        self.meanwhile: Callable[[], object] | None = meanwhile
+        self.release, self.locked = flag.release, flag.locked
+
+    def acquire(self, blocking: bool) -> bool:
+        taken = self.flag.acquire(blocking)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return taken
+
+
+class TestTakeOver:
+    """Of one that waits on its own thread, whose ``running`` the caller has for a moment."""
+
+    @pytest.fixture
+    def parked(self) -> Process:
+        pid = Parked.start()
+        supervision.sys.get_state(pid)
+        assert eventually(lambda: pid._process.parked is not None and not pid._process.running.locked())
+        return pid._process
+
+    @pytest.fixture
+    def caller(self) -> ThreadRecord:
+        record = ThreadRecord()
+        record.worker = True
+        return record
+
+    def test_one_that_is_killed_meanwhile_ends(self, parked: Process, caller: ThreadRecord) -> None:
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "Parked"]
+        parked.running = Seam(parked.running, lambda: process.exit(parked, "kill"))  # type: ignore[assignment]
+        assert not in_place._take_over(parked, caller)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+    def test_what_it_is_sent_meanwhile_is_handled(self, parked: Process, caller: ThreadRecord) -> None:
+        handled = threading.Event()
+        parked.running = Seam(parked.running, lambda: supervision.cast(parked, handled))  # type: ignore[assignment]
+        assert not in_place._take_over(parked, caller)
+        assert handled.wait(PATIENCE)
+        killed(parked)
 
 
 class TestDirectHandOff:
