@@ -141,7 +141,9 @@ def ask(
         raise
     finally:
         unwatch(target, question)
-    value: tuple[bool, Any] | None = question.value
+    # Taken out: where it is an exception, its traceback has the callee's frames, and they have the question.
+    value: tuple[bool, Any] | None
+    value, question.value = question.value, None
     return value
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +138,26 @@ class TestCall:
         with pytest.raises(ServerExit) as caught:
             call(Echo.start(), crash)
         assert caught.value.reason is caught.value.__cause__ is error
+
+    def test_a_server_that_crashes_in_a_call_is_not_left_to_the_garbage_collector(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.CRITICAL + 1, "supervision")  # what is captured would keep the traceback
+
+        def crash(caller: Any, state: Any) -> Any:
+            raise ValueError
+
+        crashed = Echo.start()
+        gone = weakref.ref(crashed)
+        gc.disable()
+        try:
+            with contextlib.suppress(ServerExit):
+                call(crashed, crash)
+            del crashed
+            # Without the GIL what a worker has made is freed by that one, when it next runs.
+            until(lambda: gone() is None or not process.spawn(lambda: None))
+        finally:
+            gc.enable()
 
     @pytest.mark.row("GS-19")
     def test_a_server_that_is_killed_tells_all_that_wait(self, server: Pid) -> None:
