@@ -179,10 +179,12 @@ def cast(dest: Any, message: Any) -> None:
     if process.dead:
         record.exposed = process
         raise Killed
-    deliver(target, order)
-    record.exposed = process
-    if process.dead:
-        raise Killed
+    try:
+        deliver(target, order)
+    finally:
+        record.exposed = process
+        if process.dead:
+            raise Killed
 
 
 @library_call

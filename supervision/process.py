@@ -151,10 +151,12 @@ def send(dest: Any, message: Any) -> Any:
     if process.dead:
         record.exposed = process
         raise Killed
-    deliver(target, message)
-    record.exposed = process
-    if process.dead:
-        raise Killed
+    try:
+        deliver(target, message)
+    finally:
+        record.exposed = process
+        if process.dead:
+            raise Killed
     return message
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -259,6 +261,26 @@ class TestLibraryCall:
         pid, ref = process.spawn_monitor(run)
         assert process.receive(Down, timeout=10_000) == Down(ref, pid, "normal")
         assert exposed == [pid._process]
+
+    @pytest.mark.parametrize("send", [process.send, supervision.cast])
+    def test_where_it_is_written_out_a_failure_exposes_the_caller_again(
+        self, send: Callable[[Any, Any], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        exposed: list[Any] = []
+
+        def fail(target: Any, message: Any) -> None:
+            exposed.append(current.record.exposed)
+            raise RecursionError
+
+        def run() -> None:
+            with pytest.raises(RecursionError):
+                send(process.self(), "message")
+            exposed.append(current.record.exposed)
+
+        monkeypatch.setattr(sys.modules[send.__module__], "deliver", fail)
+        pid, ref = process.spawn_monitor(run)
+        assert process.receive(Down, timeout=10_000) == Down(ref, pid, "normal")
+        assert exposed == [None, pid._process]
 
     def test_it_keeps_the_name_and_text_of_what_it_wraps(self) -> None:
         assert process.receive.__name__ == "receive"
