@@ -15,9 +15,16 @@ __all__ = ["TIMEOUT_CHECK", "Continuation", "Start", "TimeoutCheck"]
 
 
 class TimeoutCheck:
-    """Delivered when a timeout may have run out; the deadline is compared when it is taken."""
+    """Delivered when a timeout may have run out.
 
-    __slots__ = ()
+    ``deadline`` is the very object of the actor that it was made for, or None: what it is about is compared when it is
+    taken.
+    """
+
+    __slots__ = ("deadline",)
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline = deadline
 
 
 TIMEOUT_CHECK: Final = TimeoutCheck()

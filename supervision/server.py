@@ -15,7 +15,7 @@ from supervision.arguments import is_milliseconds
 from supervision.calls import Call, Cast, StopRequest, SystemCall
 from supervision.errors import BadReturn, Killed
 from supervision.messages import INFINITY, TIMEOUT, Exit
-from supervision.orders import TIMEOUT_CHECK, Continuation, Start, TimeoutCheck
+from supervision.orders import Continuation, Start, TimeoutCheck
 from supervision.process_table import Process
 from supervision.reports import NOTHING, Crash
 from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop, Timeout
@@ -279,15 +279,13 @@ class Server:
             raise BadReturn(type(self.actor), name, result, expected)
         if timeout == INFINITY:
             return
-        if timeout == 0:
-            self.deadline = 0.0
-            if named:
-                self.process.mailbox.appendleft(TIMEOUT_CHECK)  # this slice, or its end, finds it
-            else:
-                deliver(self.process, TIMEOUT_CHECK)
-            return
         self.deadline = time.monotonic() + timeout / 1000
-        self._arm(self.deadline)
+        if timeout != 0:
+            self._arm(self.deadline)
+        elif named:
+            self.process.mailbox.appendleft(TimeoutCheck(self.deadline))  # this slice, or its end, finds it
+        else:
+            deliver(self.process, TimeoutCheck(self.deadline))
 
     def _arm(self, deadline: float) -> None:
         """See to it that a check comes at ``deadline`` or earlier; one timer serves many deadlines."""
@@ -296,13 +294,15 @@ class Server:
             if timer.deadline <= deadline:
                 return
             cancel(self.process, timer)
-        self.timer = deliver_at(deadline, self.process, TIMEOUT_CHECK)
+        self.timer = deliver_at(deadline, self.process, TimeoutCheck(deadline))
 
-    def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
+    def _check_timeout(self, message: TimeoutCheck, record: ThreadRecord) -> None:
         deadline = self.deadline
         if deadline is None:
             return
-        if time.monotonic() < deadline:
+        # The very object, for two may be equal. A check that was made for an earlier deadline says nothing of this one,
+        # even if that has passed meanwhile: mail that came before this one was set may be waiting behind the check.
+        if message.deadline is not deadline:
             self._arm(deadline)
             return
         self.deadline = None

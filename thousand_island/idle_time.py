@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from supervision.messages import INFINITY
-from supervision.orders import TIMEOUT_CHECK
+from supervision.orders import TIMEOUT_CHECK, TimeoutCheck
 from supervision.process_table import Process
 from supervision.rough_timers import Round
 from supervision.scheduler import deliver, scheduler
@@ -73,7 +73,7 @@ class IdleTime(Server):
         check_timeout(type(self.actor), name, result)
         self.be_idle(result.timeout)
 
-    def _check_timeout(self, message: Any, record: ThreadRecord) -> None:
+    def _check_timeout(self, message: TimeoutCheck, record: ThreadRecord) -> None:
         left = self.idle_left()
         if left is not None:
             if left <= 0:

@@ -23,6 +23,7 @@ from supervision import (
     stop,
 )
 from tests.supervision.actors import Scripted, heard, nothing_more
+from tests.supervision.runtime import eventually
 
 
 @pytest.fixture
@@ -105,3 +106,29 @@ class TestZero:
     def test_what_is_to_be_continued_with_comes_first(self, actor: Pid) -> None:
         cast(actor, lambda state: NoReply(state, Timeout(0, "tick"), continue_with="go on"))
         assert [heard(), heard()] == [("continue", "go on"), ("info", "tick")]
+
+
+class TestStaleCheck:
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_a_message_that_waits_comes_before_a_timeout_whatever_an_earlier_one_has_left(
+        self, actor: Pid, first: int
+    ) -> None:
+        """As in OTP, which looks at the queue first: the check of the first timeout is no answer to the second."""
+
+        def expect_more(state: Any) -> NoReply:
+            return NoReply(state, timeout=first)
+
+        def wait_again(state: Any) -> NoReply:
+            assert first == 0 or eventually(lambda: len(actor._process.mailbox) == 1)  # the check of the first
+            send(process.self(), "waits")
+            return NoReply(state, timeout=0)
+
+        def begin(state: Any) -> Reply:
+            cast(process.self(), expect_more)
+            cast(process.self(), wait_again)
+            return Reply("begun", state)
+
+        assert call(actor, begin) == "begun"
+        assert heard() == ("info", "waits")
+        assert call(actor, "no timeout") == "no timeout"
+        assert nothing_more()
