@@ -122,8 +122,13 @@ class Process(Pid):
     * ``queued``, a test-and-set flag: taken by whoever puts the process on the run queue, dropped by whoever pops it.
     * ``running``, a test-and-set flag: held by the one thread that runs the process, or on its behalf. A thread that
       waits in ``receive`` has dropped it and left its parker in ``parked``.
-    * ``lock``: guards ``dead``, ``trap_exit``, ``links``, ``monitored_by``, ``owned``, ``suspended`` and ``wait``. Held
-      for a few instructions; no user code runs under it.
+    * ``lock``: guards ``dead``, ``crash``, ``trap_exit``, ``links``, ``monitored_by``, ``owned``, ``suspended``,
+      ``wait`` and the making of ``system``. Held for a few instructions; no user code runs under it.
+
+    Other locks guard ``name`` (that of ``names``) and ``struck`` (that of the thread's record). ``monitors`` is filled
+    by the process itself; an end that it monitors takes its entry out, in one step. The end of the process drops
+    ``monitors``, ``ancestors``, ``lineage`` and ``parent``, on whatever thread that comes. ``blocks`` is a hint, which
+    the watchdog writes too.
 
     The other fields are written by the creator before the process is first scheduled, or by the holder of ``running``.
     """

@@ -1,6 +1,6 @@
 """The loop of one actor: takes a message, calls the callback, applies the result.
 
-Counterpart: ``gen_server:loop``. Which callback a message goes to is ``_callback``, what a result means is ``_apply``,
+Counterpart: ``gen_server:loop``. Which callback a message goes to is ``handle``, what a result means is ``_apply``,
 how an actor ends is ``_finish``; each is the only place for it.
 """
 
