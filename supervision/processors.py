@@ -91,11 +91,8 @@ class Processors:
     def start_one(self) -> None:
         """Put a processor that nobody holds to work, if there is one."""
         self.settle()
-        with self.lock:
-            if self.unassigned <= 0 or (not self.spares and self.threads >= self.max_threads):
-                return
-            self.unassigned -= 1
-        self.place()
+        if self.spares or self.threads < self.max_threads:
+            self.place()
 
     def retire(self, record: ThreadRecord) -> bool:
         """Drop the processor of the calling worker, which is idle, if more are held than there should be."""
@@ -111,16 +108,21 @@ class Processors:
         with self.lock:
             if self.unassigned <= 0:
                 return False
-            self.unassigned -= 1
             self._assign(record)
+            self.unassigned -= 1  # last: on a full stack ``_assign`` may fail
             return True
 
     def hand_off(self, record: ThreadRecord) -> None:
         """Give the processor of the calling thread away, if it holds one, because it is about to block."""
         if record.worker and record.lost.acquire(False):
-            with self.lock:
-                self.holders.discard(record)
-            self.place()
+            try:
+                with self.lock:
+                    self.holders.discard(record)
+                    self.unassigned += 1
+                self.place()
+            except BaseException:  # the stack is full: it will not block after all, and others wait for a processor
+                self.reclaim(record)
+                raise
 
     def take_from(self, record: ThreadRecord, slice_number: int) -> bool:
         """Take the processor of a worker that is still in its slice of that number; called by the watchdog."""
@@ -132,33 +134,23 @@ class Processors:
                 record.taken_by_watchdog = False
                 return False
             self.holders.discard(record)
+            self.unassigned += 1
         self.place()
         return True
 
     def place(self) -> None:
-        """Hand a processor to a spare worker, or to a new one; drop it if there are too many."""
+        """Hand a processor that nobody holds to a spare worker, or to a new one; do nothing if there is none."""
         with self.lock:
-            if self.unassigned < 0:
-                self.unassigned += 1
+            if self.unassigned <= 0:
                 return
             if self.spares:
-                record = self.spares.pop()
-                self._assign(record)
+                record = self.spares[-1]
+                self._assign(record)  # first: on a full stack it may fail
+                self.spares.pop()
+                self.unassigned -= 1
                 record.parker.release()  # ends the wait in ``_await``
                 return
-            full = self.threads >= self.max_threads
-            if full:
-                self.unassigned += 1
-            else:
-                self.threads += 1
-        if not full:
-            self._start_thread()
-            return
-        self.offer()
-        if self._may_warn():
-            logger.warning(
-                "all %d threads are blocked, other actors must wait:\n%s", self.max_threads, blocked_places()
-            )
+        self._start_worker()
 
     def offer(self) -> None:
         """Wake one that stands by: there is a processor that nobody holds."""
@@ -179,19 +171,42 @@ class Processors:
         self.holders.add(record)
         record.lost.release()  # last: from here the watchdog may take it again
 
-    def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="supervision-worker", daemon=True)
+    def _start_worker(self) -> None:
+        """Start a worker for a processor that nobody holds; if there can be none, it waits for one to finish."""
+        begun = threading.Lock()  # test-and-set: taken by the new thread, or here if there shall be none
+        booked = False
         try:
-            thread.start()
-        except RuntimeError as error:  # the system has no thread left; the processor waits for a worker to finish
             with self.lock:
-                self.threads -= 1
-                self.unassigned += 1
-            self.offer()
+                wanted = self.unassigned > 0
+                booked = wanted and self.threads < self.max_threads
+                if booked:
+                    self.unassigned -= 1
+                    self.threads += 1
+            if booked:
+                threading.Thread(target=self._work, args=(begun,), name="supervision-worker", daemon=True).start()
+            elif wanted:
+                self.offer()
+                self._warn_that_all_are_blocked()
+        except BaseException as error:  # Ctrl-C or a full stack, perhaps after the start; or the system has none left
+            if booked and begun.acquire(False):
+                with self.lock:
+                    self.threads -= 1
+                    self.unassigned += 1
+                self.offer()
+            if isinstance(error, RecursionError) or not isinstance(error, RuntimeError):
+                raise
             if self._may_warn():
                 logger.error("no thread can be started, other actors must wait: %s\n%s", error, blocked_places())
 
-    def _work(self) -> None:
+    def _warn_that_all_are_blocked(self) -> None:
+        if self._may_warn():
+            logger.warning(
+                "all %d threads are blocked, other actors must wait:\n%s", self.max_threads, blocked_places()
+            )
+
+    def _work(self, begun: threading.Lock) -> None:
+        if not begun.acquire(False):  # who started this thread was interrupted, and has given it up
+            return
         record = current.record
         record.worker = True
         if GIL_ENABLED:

@@ -94,6 +94,77 @@ class TestHandOff:
         workers.processors.hand_off(ThreadRecord())
         assert workers.processors.threads == 0
 
+    def test_who_has_no_stack_left_to_give_it_away_keeps_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail() -> None:
+            raise RecursionError
+
+        processors = Processors(lambda record: None)
+        record = ThreadRecord()
+        record.worker = True
+        assert processors.reclaim(record)
+        monkeypatch.setattr(processors, "place", fail)
+        with pytest.raises(RecursionError):
+            processors.hand_off(record)
+        assert (processors.holders, processors.unassigned) == ({record}, 0)
+        assert not record.lost.locked()
+
+    def test_a_spare_that_could_not_be_given_it_is_there_for_the_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(record: ThreadRecord) -> None:
+            raise RecursionError
+
+        processors = Processors(lambda record: None)
+        spare = ThreadRecord()
+        processors.spares.append(spare)
+        with monkeypatch.context() as patch:
+            patch.setattr(processors, "_assign", fail)
+            with pytest.raises(RecursionError):
+                processors.place()
+        assert (processors.spares, processors.unassigned) == ([spare], 1)
+        processors.place()
+        assert (processors.holders, processors.unassigned) == ({spare}, 0)
+
+
+class TestInterruptedStart:
+    """Of a worker, by Ctrl-C in the main thread."""
+
+    def test_before_there_is_a_thread_it_leaves_the_processor_to_the_next(
+        self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given_up: list[threading.Thread] = []
+
+        class Interrupted(threading.Thread):
+            def start(self) -> None:
+                given_up.append(self)
+                raise KeyboardInterrupt
+
+        workers = made(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(processors.threading, "Thread", Interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                workers.start()
+        assert (workers.processors.threads, workers.processors.unassigned) == (0, 1)
+        workers.start()
+        assert workers.running.acquire(timeout=PATIENCE)
+        given_up[0].run()  # should it come to life after all it does nothing
+        assert len(workers.processors.holders) == len(workers.records) == 1
+        workers.end()
+
+    def test_after_that_it_changes_nothing(self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch) -> None:
+        workers = made(1)
+
+        class Interrupted(threading.Thread):
+            def start(self) -> None:
+                super().start()
+                assert workers.running.acquire(timeout=PATIENCE)
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(processors.threading, "Thread", Interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                workers.start()
+        assert (workers.processors.threads, workers.processors.unassigned) == (1, 0)
+        workers.end()
+
 
 class TestLimit:
     def test_at_max_threads_the_processor_waits_for_a_worker_to_come_back(
@@ -115,7 +186,6 @@ class TestLimit:
     ) -> None:
         workers = made(1, max_threads=0)
         for _ in range(3):
-            workers.processors.unassigned = 0
             workers.processors.place()
         assert len(caplog.records) == 1
 
