@@ -28,6 +28,6 @@ def configure(*, processors: int | None = None, max_threads: int | None = None) 
     """
     wanted = None if processors is None else int(count("processors", processors, minimum=1))
     if max_threads is not None:
-        scheduler.processors.max_threads = int(count("max_threads", max_threads, minimum=1))
+        scheduler.allow_threads(int(count("max_threads", max_threads, minimum=1)))
     if wanted is not None:
         scheduler.resize(wanted)

@@ -107,6 +107,15 @@ class Scheduler:
         for _ in range(len(self.idle)):  # those that are too many learn of it when they wake
             self._wake_one()
 
+    def allow_threads(self, count: int) -> None:
+        """Change how many workers there may be. What waits because there were too few does so no longer."""
+        processors = self.processors
+        processors.max_threads = count
+        if processors.threads > 0:  # else nothing has had to wait yet
+            for _ in range(1 + len(self.run_queue)):  # one for what the run queue does not show, events and timers
+                if processors.unassigned > 0:
+                    processors.start_one()
+
     # A worker's loop
 
     def run_processor(self, record: ThreadRecord) -> None:

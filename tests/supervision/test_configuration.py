@@ -72,6 +72,26 @@ class TestConfigure:
         assert done.wait(PATIENCE)  # timers are served by whoever is left
         process_until(lambda: len(scheduler.processors.holders) <= 1)
 
+    def test_more_threads_let_those_run_at_once_that_wait_while_all_are_blocked(self) -> None:
+        program = """
+            import logging, threading
+            import supervision
+            from supervision import process
+            logged = logging.getLogger("supervision")
+            warned = threading.Event()
+            logged.addFilter(lambda record: warned.set())
+            supervision.configure(processors=1, max_threads=1)
+            entered, leave, done = threading.Event(), threading.Event(), threading.Event()
+            process.spawn(lambda: (entered.set(), leave.wait(30)))
+            assert entered.wait(20)
+            process.spawn(done.set)
+            assert warned.wait(20)
+            supervision.configure(max_threads=2)
+            print(done.wait(20))
+            leave.set()
+        """
+        assert output_of(program) == "True"
+
     def test_a_kill_does_not_strike_in_the_middle_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         exposed: list[Any] = []
         monkeypatch.setattr(scheduler, "resize", lambda count: exposed.append(current.record.exposed))
