@@ -245,14 +245,20 @@ class Scheduler:
     def _sleep(self, record: ThreadRecord) -> None:
         self.idle.append(record)
         # After the append: who enqueues or stops polling finds this worker in ``idle``, or what it did is found here.
-        if self.run_queue or self.found or not self.polling.locked():
-            try:
-                self.idle.remove(record)
-                return
-            except ValueError:
-                pass  # popped: its release is on the way and must be taken
-        # Ends by whoever pops this worker: an enqueuer, or the one that polls, if it is about to work instead.
-        record.parker.acquire()
+        if (self.run_queue or self.found or not self.polling.locked()) and self._withdraw(record):
+            return  # else it was popped: its bell is about to be rung, and must be waited for
+        # Ends by whoever pops this worker: an enqueuer, or the one that polls, if it is about to work instead. Or by
+        # ``_wake_all``, which leaves it where it is.
+        record.bell.acquire()
+        self._withdraw(record)
+
+    def _withdraw(self, record: ThreadRecord) -> bool:
+        """Take a worker out of ``idle``; False: it has been popped."""
+        try:
+            self.idle.remove(record)
+        except ValueError:
+            return False
+        return True
 
     def _handle(self, record: ThreadRecord) -> None:
         """Tell who must know of what was found, as long as there is a processor, and fire the timers."""
@@ -315,9 +321,24 @@ class Scheduler:
     def _wake_one(self) -> None:
         try:
             sleeper = self.idle.pop()
+            try:
+                sleeper.wake()
+            except Exception:  # the stack is full: it sleeps on, to be found by the next
+                self.idle.append(sleeper)
+                raise
         except IndexError:
             return  # it is awake already and looks at the run queue
-        sleeper.wake()
+        except BaseException:
+            self._wake_all()
+            raise
+
+    def _wake_all(self) -> None:
+        """Wake all that have nothing to do: Ctrl-C has hit who was to wake one, and nobody can tell which."""
+        self.poller.wake()
+        with self.processors.lock:
+            idling = [record for record in self.processors.holders if record.idling]
+        for record in idling:
+            record.wake()
 
 
 def deliver(process: Process, message: Any) -> None:

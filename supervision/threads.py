@@ -44,6 +44,7 @@ class ThreadRecord:
     """One thread, as the runtime sees it. Written by its own thread, except where a field says otherwise."""
 
     __slots__ = (
+        "bell",
         "depth",
         "errand",
         "exposed",
@@ -75,6 +76,10 @@ class ThreadRecord:
         self.parker.acquire()
         # One parker for each level of processes run in place: a late answer to the outer wait must not wake the inner.
         self.parkers = [self.parker]
+        # An idle worker sleeps by taking this one. To be rung once too often ends its next sleep for nothing; any other
+        # wait would take that for what it waits for.
+        self.bell = threading.Lock()
+        self.bell.acquire()
         # Test-and-set: held while the thread has no processor. Taken by the thread itself when it is about to
         # block, or by the watchdog when it has blocked already; released by whoever gives it a processor.
         self.lost = threading.Lock()
@@ -104,7 +109,11 @@ class ThreadRecord:
 
     def wake(self) -> None:
         """End the wait of a worker that has nothing to do; called by whoever took it from the list of these."""
-        self.parker.release()
+        try:
+            self.bell.release()
+        except RuntimeError as error:  # it has been rung already
+            if isinstance(error, RecursionError):
+                raise
 
     def lend_parker(self) -> Any:
         """The lock at which the next wait sleeps.

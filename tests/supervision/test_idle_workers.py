@@ -84,6 +84,53 @@ class TestPolling:
         return object()  # type: ignore[return-value]
 
 
+class TestInterruptedWakeUp:
+    """Of a worker that has been popped, by Ctrl-C in the main thread."""
+
+    def test_it_is_made_up_for(self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+        sleeper = ThreadRecord()
+
+        def sleep() -> None:
+            sleeper.idling = True
+            scheduler._sleep(sleeper)
+
+        def interrupted(record: ThreadRecord) -> None:
+            patch.undo()
+            raise KeyboardInterrupt
+
+        scheduler.polling.acquire()
+        scheduler.processors.holders.add(sleeper)
+        thread = threading.Thread(target=sleep, daemon=True)
+        thread.start()
+        wait_for_entries(scheduler, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(ThreadRecord, "wake", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                scheduler._wake_one()
+        thread.join(5)
+        assert not thread.is_alive()
+
+    def test_one_that_is_woken_for_nothing_is_not_found_any_more(self, scheduler: Scheduler) -> None:
+        sleeper = ThreadRecord()
+        scheduler.polling.acquire()
+        sleeper.wake()
+        sleeper.wake()
+        scheduler._sleep(sleeper)
+        assert not scheduler.idle
+        assert sleeper.bell.locked()
+
+    def test_on_a_full_stack_it_is_left_to_the_next(self, scheduler: Scheduler) -> None:
+        class Failing:
+            def wake(self) -> None:
+                raise RecursionError
+
+        failing = Failing()
+        scheduler.idle.append(failing)
+        with pytest.raises(RecursionError):
+            scheduler._wake_one()
+        assert list(scheduler.idle) == [failing]
+
+
 def test_who_wakes_a_polling_worker_too_late_leaves_it_asleep_in_its_next_wait() -> None:
     scheduler = Scheduler()
     scheduler.polling.acquire()
