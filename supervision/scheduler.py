@@ -154,7 +154,7 @@ class Scheduler:
         try:
             process.queued.release()
         except RuntimeError:
-            pass  # it was there twice (see ``_enqueue_again``)
+            pass  # it was there twice (see ``deliver``)
         return process
 
     def run_slice(self, process: Process, record: ThreadRecord, message: Any = None) -> None:
@@ -350,13 +350,19 @@ def deliver(process: Process, message: Any) -> None:
     # and to look at one costs a fraction of an attempt to take it.
     if process.running.locked() or process.queued.locked():
         return
-    if process.parked is not None and resume(process):
-        return
     try:
-        if process.queued.acquire(False):
+        if (process.parked is None or not resume(process)) and process.queued.acquire(False):
             scheduler.enqueue(process)
-    except BaseException:  # or the process would never run again
-        _enqueue_again(process)
+    except BaseException:
+        # Ctrl-C in the main thread, or a full stack, which has room for no function, but for calls of C. How far it
+        # came cannot be known. A process that is on the queue twice is popped twice, which harms nobody. One that is
+        # not there while its flag is taken would never run again.
+        scheduler.run_queue.append(process)
+        try:
+            process.queued.release()  # so that the next sender sees to the rest, if what follows fails too
+        except RuntimeError:
+            pass  # it was not taken, or has been popped
+        scheduler.enqueue(process)
         raise
 
 
@@ -364,24 +370,17 @@ def notify(process: Process) -> None:
     """See to it that ``process`` runs, after something was put where it looks (see the module's text)."""
     if process.running.locked():
         return
-    if process.parked is not None and resume(process):
-        return
     try:
-        if process.queued.acquire(False):
+        if (process.parked is None or not resume(process)) and process.queued.acquire(False):
             scheduler.enqueue(process)
-    except BaseException:  # or the process would never run again
-        _enqueue_again(process)
+    except BaseException:  # as in ``deliver``
+        scheduler.run_queue.append(process)
+        try:
+            process.queued.release()
+        except RuntimeError:
+            pass
+        scheduler.enqueue(process)
         raise
-
-
-def _enqueue_again(process: Process) -> None:
-    """Ctrl-C has hit the main thread while it took ``queued`` and saw to the rest; how far it came cannot be known.
-
-    A process that is on the queue twice is popped twice, which harms nobody. One that is not there while its flag is
-    taken would never run again.
-    """
-    scheduler.enqueue(process)
-    scheduler.poller.wake()  # its worker may have been taken from ``idle`` already
 
 
 def resume(process: Process) -> bool:
@@ -392,7 +391,9 @@ def resume(process: Process) -> bool:
     if parked is None:
         process.running.release()
         return False
-    parked.release()
+    # ``release`` written out: on a full stack, which has room for no function, ``running`` would stay taken.
+    parked.released = True
+    parked.parker.release()
     return True
 
 

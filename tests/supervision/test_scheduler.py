@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -15,11 +16,11 @@ import supervision
 from supervision import Actor, NoReply, Ok, Reply, process, readiness
 from supervision.poller import READABLE, WRITABLE, Source
 from supervision.process_table import Process
-from supervision.scheduler import Scheduler
+from supervision.scheduler import Scheduler, scheduler
 from supervision.server import Server
 from supervision.threads import ThreadRecord, current
 from tests.programs import output_of
-from tests.supervision.runtime import PATIENCE, end
+from tests.supervision.runtime import PATIENCE, end, eventually
 
 
 class TestIdleTree:
@@ -70,6 +71,9 @@ class Napper(Actor):
 
 
 class Echo(Actor):
+    def handle_cast(self, message: Any, state: Any) -> NoReply:
+        return NoReply(state)
+
     def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
         return Reply(request, state)
 
@@ -225,6 +229,32 @@ assert done.wait(20)
         assert first == "WARNING all 2 threads are blocked, other actors must wait:"
         assert place.startswith("  2 times wait_for_the_database: ")
         assert "<string>" in output_of(program) or "threading.py" in place
+
+
+class TestFullStack:
+    """A sender in whose stack there is no room left, as at the end of a runaway recursion."""
+
+    def fail(self, process: Process) -> bool:
+        raise RecursionError
+
+    def test_an_actor_it_sends_to_handles_that_with_the_next_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        echo = Echo.start_link()
+        with monkeypatch.context() as patch:
+            patch.setattr(scheduler, "enqueue", self.fail)
+            with pytest.raises(RecursionError):
+                supervision.cast(echo, "message")
+        assert supervision.call(echo, "request") == "request"
+        end(echo)
+
+    def test_a_process_that_waits_in_receive_is_woken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        me = process.self()
+        waiting = process.spawn(lambda: process.send(me, process.receive()))
+        assert eventually(lambda: waiting._process.parked is not None and not waiting._process.running.locked())
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[Scheduler.__module__], "resume", self.fail)
+            with pytest.raises(RecursionError):
+                process.send(waiting, "message")
+        assert process.receive(str, timeout=10_000) == "message"
 
 
 class TestSlices:
