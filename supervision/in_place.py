@@ -88,10 +88,20 @@ def _take_over(target: Process, record: ThreadRecord) -> bool:
 
 def _run(target: Process, record: ThreadRecord, wait: Any, message: Any = None) -> None:
     """Run a process that ``_take_over`` has taken, with ``message`` instead of its mail if there is one."""
-    outer, record.errand = record.errand, wait
-    record.descend()
+    depth, outer, errand = record.depth, record.process, record.errand
+    record.errand = wait
+    target.carrier = record
     try:
+        record.descend()
         scheduler.run_slice(target, record, message)
+    except BaseException:
+        # The caller's stack is full. Nothing of the target may stay taken; who pops it goes on with its mail, or buries
+        # it. All this without a function of Python, for which there is no room.
+        if target.carrier is record:
+            target.carrier = None
+            target.running.release()
+        scheduler.run_queue.append(target)
+        raise
     finally:
-        record.ascend()
-        record.errand = outer
+        record.depth, record.parker = depth, record.parkers[depth]  # ``ascend`` written out
+        record.process, record.errand = outer, errand

@@ -160,7 +160,8 @@ class Scheduler:
     def run_slice(self, process: Process, record: ThreadRecord, message: Any = None) -> None:
         """Let ``process`` work for a slice, or on ``message`` alone; put it back on the queue if it has not finished.
 
-        The caller has taken ``running``. Nothing in here raises (see ``Body``).
+        The caller has taken ``running``. Nothing in here raises (see ``Body``), unless the caller's stack is full; as
+        long as ``carrier`` is the caller's, ``running`` is then still taken.
         """
         if not process.dead:
             began = expect_block(process, record, self.watchdog) if process.blocks else None
@@ -171,10 +172,10 @@ class Scheduler:
                 process.context.run(process.body.step, process, record)  # type: ignore[union-attr]
             else:
                 process.context.run(process.body.take, message, process, record)  # type: ignore[union-attr]
-            process.carrier = None
             record.process = outer
             if began is not None:
                 see_whether_it_blocked(process, began)
+        process.carrier = None
         process.running.release()
         # Only now: what was sent during the slice found ``running`` held and left it to this look.
         if process.dead:

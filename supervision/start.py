@@ -109,9 +109,7 @@ def start(
             process.running.release()
             bury(process)
         raise
-    if in_place:
-        run_first(process, record, order)
-    return _await(process, me, record, order, options.timeout)
+    return _await(process, me, record, order, options.timeout, in_place)
 
 
 def _take_first(process: Process, record: ThreadRecord, order: Start, options: StartOptions) -> bool:
@@ -163,10 +161,12 @@ def _abandon(process: Process, me: Process, record: ThreadRecord, order: Start) 
     signals.end(process, "killed")
 
 
-def _await(process: Process, me: Process, record: ThreadRecord, order: Start, timeout: float) -> Pid:
+def _await(process: Process, me: Process, record: ThreadRecord, order: Start, timeout: float, in_place: bool) -> Pid:
     try:
+        if in_place:
+            run_first(process, record, order)
         in_time = wait_for(order, record, me, deadline_after(timeout))
-    except BaseException:  # the starter was killed or interrupted
+    except BaseException:  # the starter was killed or interrupted, or its stack is full
         _abandon(process, me, record, order)
         raise
     signals.unwatch(process, order)

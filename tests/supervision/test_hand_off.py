@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +9,23 @@ from typing import Any
 import pytest
 
 import supervision
-from supervision import INFINITY, Actor, NoReply, Pid, Reply, calls, in_place, process
+from supervision import (
+    INFINITY,
+    Actor,
+    Down,
+    NoProcess,
+    NoReply,
+    Pid,
+    Reply,
+    ServerExit,
+    SupervisionError,
+    calls,
+    in_place,
+    process,
+)
 from supervision.process_table import Process
 from supervision.threads import ThreadRecord, current
+from tests.supervision.actors import DEADLINE, Echo
 from tests.supervision.runtime import PATIENCE, end, eventually, killed
 
 
@@ -82,6 +98,32 @@ class TestDirectHandOff:
         first, second = supervision.call(outer, inner)
         assert first == second
         end(outer, inner)
+
+    @pytest.mark.parametrize("deadline", [INFINITY, DEADLINE])
+    def test_a_caller_on_a_full_stack_leaves_neither_itself_nor_the_callee_broken(self, deadline: float) -> None:
+        limit = sys.getrecursionlimit()
+
+        def ask_far_down(levels: int, callee: Pid) -> None:
+            if levels > 0:
+                ask_far_down(levels - 1, callee)
+            else:
+                supervision.call(callee, "far down", deadline)
+
+        def ask_at_all_depths() -> None:
+            me = process.self()
+            for levels in range(limit - 60, limit):
+                callee = Echo.start()
+                with contextlib.suppress(RecursionError, SupervisionError):
+                    ask_far_down(levels, callee)
+                assert process.self() is me
+                # It may have ended, but not in such a way that who asks it waits.
+                with contextlib.suppress(NoProcess, ServerExit):
+                    assert supervision.call(callee, "again", DEADLINE) == "again"
+                process.exit(callee, "kill")
+
+        _, ref = process.spawn_monitor(ask_at_all_depths)
+        down = process.receive(Down, timeout=4 * DEADLINE)
+        assert (down.ref, down.reason) == (ref, "normal")
 
     def test_nests_are_bounded(self) -> None:
         depths: list[int] = []
