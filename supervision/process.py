@@ -17,7 +17,7 @@ from supervision.foreign import this_process
 from supervision.messages import INFINITY, Down, Exit
 from supervision.process_info import ProcessInfo, name_of, snapshot
 from supervision.process_table import Pid, Process, Ref, ancestry, live_processes
-from supervision.scheduler import deliver, scheduler
+from supervision.scheduler import deliver, notify, scheduler
 from supervision.send_after import TimerRef, cancel_timer, exit_after, read_timer, send_after
 from supervision.threads import current, library_call
 from supervision.trampoline import FunctionBody
@@ -119,13 +119,12 @@ def _new(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) 
     process = Process("process", FunctionBody(fn, args, kwargs), contextvars.copy_context())
     process.ancestors = ancestry(current.record.process)
     process.initial_call = name_of(fn)
-    process.publish()
     return process
 
 
 def _launch(process: Process) -> None:
-    process.queued.acquire()
-    scheduler.enqueue(process)
+    process.publish()  # not before it is linked: from here on it runs if somebody finds it and sends to it
+    notify(process)
 
 
 def send(dest: Any, message: Any) -> Any:

@@ -208,6 +208,8 @@ class Process(Pid):
     def publish(self) -> None:
         """Let everybody find it, once its creator has set what it is: from here on it can be killed."""
         live_processes[self] = self
+        if self.dead:  # by a link that was made before; its end has looked here already, or looks after this
+            live_processes.pop(self, None)
 
     def has_mail(self) -> bool:
         """Whether a slice would find something to do."""

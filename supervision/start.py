@@ -91,12 +91,12 @@ def start(
     process.monitored_by = {order: order}
     in_place = _take_first(process, record, order, options)
     try:
-        process.publish()
         if linked:
             process.parent = me
             signals.link(me, process)
         if meet is not None:
             meet(me, process)
+        process.publish()
         # Last: whoever finds the process by its name may send to it at once, and ``init`` must come first.
         if options.name is not None:
             _claim_name(process, options.name)

@@ -66,7 +66,6 @@ class TaskStart:
         process.initial_call = name_of(self.function)
         if self.monitor is not None:
             self.monitor.attach(process)
-        process.publish()
         return process
 
     def launch(self, process: Process) -> None:
@@ -76,6 +75,7 @@ class TaskStart:
             process.parent = process.parent or monitor.watcher.pid
             if not signals.link(process, monitor.watcher):
                 signals.end(process, "shutdown")  # the owner has just been killed, and nobody else wants the value
+        process.publish()  # not before it is linked: from here on it runs if somebody finds it and sends to it
         notify(process)
 
 

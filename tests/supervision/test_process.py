@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from supervision import BadType, Down, Exit, Pid, ProcessExit, process
+from supervision import Agent, BadType, Down, Exit, Pid, ProcessExit, Task, process, signals
+from supervision.process_table import Process
 from supervision.threads import GIL_ENABLED
 
 DEADLINE = 5_000
@@ -137,6 +138,36 @@ class TestPids:
         assert process.self() in process.pids()
         end(pid)
         assert pid not in process.pids()
+
+    @pytest.mark.parametrize(
+        ("start", "step"),
+        [
+            (process.spawn_link, "link"),
+            (process.spawn_monitor, "monitor"),
+            (Task.start_link, "link"),
+            (lambda body: Agent.stop(Agent.start_link(body, timeout=DEADLINE)), "link"),
+        ],
+    )
+    def test_nobody_finds_one_before_its_creator_would_hear_of_its_end(
+        self, start: Callable[[Any], Any], step: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who finds it may send to it, and then it runs."""
+        listed: list[bool] = []
+        real = getattr(signals, step)
+
+        def look(one: Process, other: Process, *args: Any) -> Any:
+            listed.append(not {one.pid, other.pid} <= set(process.pids()))
+            return real(one, other, *args)
+
+        monkeypatch.setattr(signals, step, look)
+        start(lambda: None)
+        assert listed[0]
+
+    def test_one_that_dies_before_it_is_listed_never_is(self) -> None:
+        stillborn = Process("process", None, None)
+        signals.end(stillborn, "killed")
+        stillborn.publish()
+        assert stillborn not in process.pids()
 
     def test_what_is_no_pid_is_refused(self) -> None:
         for function in (process.is_alive, process.info, process.link, process.unlink, process.get_label):
