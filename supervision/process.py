@@ -7,6 +7,7 @@ thread; those that need a pid of their own adopt a foreign one.
 from __future__ import annotations
 
 import contextvars
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -20,7 +21,7 @@ from supervision.process_table import Pid, Process, Ref, ancestry, live_processe
 from supervision.scheduler import deliver, notify, scheduler
 from supervision.send_after import TimerRef, cancel_timer, exit_after, read_timer, send_after
 from supervision.threads import current, library_call
-from supervision.trampoline import FunctionBody
+from supervision.trampoline import FunctionBody, run_exposed
 from supervision.waits import Wait, deadline_after, wait_for
 
 __all__ = [
@@ -168,7 +169,8 @@ def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
     """Takes the first message that matches out of the caller's mailbox, waiting for one if need be.
 
     Args:
-        match: a type, a tuple of types, a predicate, or None for any message. The others stay, in their order.
+        match: a type, a tuple of types, a predicate, or None for any message. The others stay, in their order. A kill
+            interrupts a predicate, as it does the code that called this.
         timeout: milliseconds, or INFINITY; 0 looks without waiting.
 
     Raises:
@@ -177,7 +179,10 @@ def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
     Counterpart: ``receive … after``.
     """
     arguments.milliseconds("timeout", timeout)
-    return mailbox.receive(this_process(), current.record, match, timeout)
+    me, record = this_process(), current.record
+    if match is not None and callable(match) and not isinstance(match, type):
+        match = functools.partial(run_exposed, me, record, match)  # the user's code, in which a kill may strike
+    return mailbox.receive(me, record, match, timeout)
 
 
 @library_call

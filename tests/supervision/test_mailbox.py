@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from supervision import BadType, Down, Exit, NoProcess, Pid, ReceiveTimeout, mailbox, process, send
+from supervision.threads import current
 
 DEADLINE = 5_000
 
@@ -156,6 +157,36 @@ class TestReceive:
         with pytest.raises(ValueError, match="two"):
             process.receive(predicate)
         assert [process.receive(timeout=0) for _ in range(3)] == [1, 2, 3]
+
+    def test_a_kill_interrupts_a_predicate(self) -> None:
+        entered, left, give_up = threading.Event(), threading.Event(), threading.Event()
+
+        def predicate(message: Any) -> bool:
+            entered.set()
+            try:
+                while not give_up.is_set():
+                    pass
+            finally:
+                left.set()
+            return True
+
+        pid = process.spawn(process.receive, predicate)
+        send(pid, "message")
+        assert entered.wait(DEADLINE / 1_000)
+        process.exit(pid, "kill")
+        interrupted = left.wait(DEADLINE / 1_000)
+        give_up.set()
+        assert interrupted
+
+    def test_a_predicate_may_call_the_library(self) -> None:
+        def body(me: Pid) -> None:
+            send(process.self(), "wanted")
+            send(me, process.receive(lambda message: process.self() is not me and message == "wanted"))
+            send(me, current.record.exposed is process.self())
+
+        process.spawn(body, process.self())
+        assert process.receive(timeout=DEADLINE) == "wanted"
+        assert process.receive(timeout=DEADLINE) is True
 
     def test_exits_and_downs_can_be_asked_for_by_type(self) -> None:
         pid, ref = process.spawn_monitor(idle)
