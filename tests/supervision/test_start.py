@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from supervision import (
     StartError,
     StartTimeout,
     Stop,
+    Task,
     call,
     cast,
     process,
@@ -285,6 +287,21 @@ class TestFailure:
 
         pid = Late.start_link()
         assert process.receive(Exit, timeout=DEADLINE) == Exit(pid, error)
+
+
+class TestFullStack:
+    def test_an_actor_whose_init_could_not_begin_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any) -> None:
+            raise RecursionError
+
+        def starter() -> list[Pid]:
+            before = set(process.pids())
+            with pytest.raises(RecursionError):
+                Scripted.start("state")
+            return [pid for pid in process.pids() if pid not in before]
+
+        monkeypatch.setattr(sys.modules["supervision.start"], "run_first", fail)
+        assert Task.async_(starter).await_() == []
 
 
 class TestOptions:
