@@ -132,7 +132,7 @@ def describe(reason: Any) -> str:
 
     Long values are shortened, and one whose ``__repr__`` or ``__str__`` fails is still described.
     """
-    text = _describe_exception(reason) if isinstance(reason, BaseException) else _SHORT.repr(reason)
+    text = _describe_exception(reason) if isinstance(reason, BaseException) else _repr(reason)
     line = " ".join(text.splitlines())
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
 
@@ -142,9 +142,20 @@ def _describe_exception(exception: BaseException) -> str:
     name = type(exception).__name__
     try:
         text = str(TracebackException(type(exception), exception, None, compact=True))
-    except Exception:  # noqa: BLE001  a __bool__ that fails is beyond it, and whoever reports a crash must not crash
+    except KeyboardInterrupt:  # it may hit the main thread here as anywhere
+        raise
+    except BaseException:  # noqa: BLE001  a __bool__ that fails is beyond it, and whoever reports a crash must not crash
         text = "<exception str() failed>"
     return f"{name}: {text}" if text else name
+
+
+def _repr(value: Any) -> str:
+    try:
+        return _SHORT.repr(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  ``reprlib`` survives an Exception, and so must this what else a __repr__ raises
+        return f"<{type(value).__name__} instance, whose repr() failed>"
 
 
 def _short_repr() -> reprlib.Repr:

@@ -21,7 +21,9 @@ class HarmlessLogger(logging.LoggerAdapter[logging.Logger]):
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the record names who calls this
         try:
             super().log(level, msg, *args, **kwargs)
-        except Exception:  # noqa: BLE001  without this a report of a crash would end the supervisor that makes it
+        except KeyboardInterrupt:  # it may hit the main thread here as anywhere
+            raise
+        except BaseException:  # noqa: BLE001  without this a report of a crash would end the supervisor that makes it
             if logging.raiseExceptions:
                 with contextlib.suppress(OSError, ValueError):  # stderr is gone
                     traceback.print_exc()

@@ -104,6 +104,8 @@ def _is_known(what: str, value: Any) -> bool:
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001  the repr is the user's; a broken one must not hide the crash
+    except KeyboardInterrupt:  # it may hit the main thread here as anywhere
+        raise
+    except BaseException as error:  # noqa: BLE001  the repr is the user's; a broken one must not hide the crash
         text = f"<unprintable {type(value).__name__}: {error!r}>"
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -164,6 +164,23 @@ class TestDescribe:
     def test_a_value_without_a_working_repr_is_still_described(self) -> None:
         assert "Hostile" in exits.describe(Hostile())
 
+    @pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
+    @pytest.mark.parametrize("base", [object, Exception])
+    def test_whatever_a_text_of_the_user_raises(self, base: type, error: type[BaseException]) -> None:
+        def fail(self: Any) -> str:
+            raise error
+
+        hostile = type("Stubborn", (base,), {"__repr__": fail, "__str__": fail})
+        assert "Stubborn" in exits.describe(hostile())
+
+    def test_but_for_ctrl_c(self) -> None:
+        class Interrupted:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            exits.describe(Interrupted())
+
     def test_an_exception_without_a_working_str_is_still_described(self) -> None:
         assert exits.describe(HostileError()).startswith("HostileError: ")
 

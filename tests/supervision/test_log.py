@@ -13,13 +13,22 @@ from supervision.messages import Down
 
 
 class Broken(logging.Handler):
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
     def handle(self, record: logging.LogRecord) -> bool:
-        raise RuntimeError(f"no log for {record.levelname}")
+        raise self.error(f"no log for {record.levelname}")
 
 
 @pytest.fixture
-def broken() -> Iterator[None]:
-    handler = Broken()
+def error() -> type[BaseException]:
+    return RuntimeError
+
+
+@pytest.fixture
+def broken(error: type[BaseException]) -> Iterator[None]:
+    handler = Broken(error)
     logger.logger.addHandler(handler)
     yield
     logger.logger.removeHandler(handler)
@@ -35,6 +44,7 @@ class Crashing(Actor):
 
 @pytest.mark.usefixtures("broken")
 class TestHandlerThatRaises:
+    @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
     def test_it_does_not_end_the_supervisor_that_reports_a_crash(self) -> None:
         supervisor = Supervisor.start_link([Crashing], strategy="one_for_one")
         (child,) = Supervisor.which_children(supervisor)
@@ -48,6 +58,11 @@ class TestHandlerThatRaises:
     def test_its_error_is_told_on_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
         logger.error("it is said in vain")
         assert "RuntimeError: no log for ERROR" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt])
+    def test_ctrl_c_goes_on_its_way(self) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            logger.error("it is said in vain")
 
     def test_its_error_is_not_told_where_logging_is_to_tell_none(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -31,7 +31,7 @@ from supervision import (
     process,
     stop,
 )
-from supervision.reports import NOTHING, Crash
+from supervision.reports import NOTHING, Crash, _shown
 
 DEADLINE = 5_000
 
@@ -125,14 +125,25 @@ class TestContent:
         end_by_cast(Failing.start(None), boom)
         assert "state: None" in reports[0].getMessage()
 
-    def test_what_cannot_be_printed_does_not_hide_the_crash(self, reports: list[logging.LogRecord]) -> None:
+    @pytest.mark.parametrize("error", [RuntimeError, SystemExit, GeneratorExit])
+    def test_what_cannot_be_printed_does_not_hide_the_crash(
+        self, reports: list[logging.LogRecord], error: type[BaseException]
+    ) -> None:
         class Unprintable:
             def __repr__(self) -> str:
-                raise RuntimeError("no repr")
+                raise error("no repr")
 
         pid = Failing.start(Unprintable())
         end_by_cast(pid, boom)
-        assert "<unprintable Unprintable: RuntimeError('no repr')>" in reports[0].getMessage()
+        assert f"<unprintable Unprintable: {error.__name__}('no repr')>" in reports[0].getMessage()
+
+    def test_ctrl_c_in_a_repr_is_not_swallowed(self) -> None:
+        class Interrupted:
+            def __repr__(self) -> str:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            _shown(Interrupted())
 
     def test_a_long_state_is_cut(self, reports: list[logging.LogRecord]) -> None:
         pid = Failing.start("x" * 100_000)
