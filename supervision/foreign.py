@@ -2,6 +2,9 @@
 
 The first call that needs a pid adopts the thread: it gets a process that traps exits and ends with ``"normal"`` when
 the thread does. A foreign thread is never struck; what kills its process takes effect in its next call of the library.
+
+In the middle of a death, which any thread may have to announce, it is a *guest* that is adopted for as long as that
+takes, and that nobody else sees: the user's code may wait then, and the process that has died cannot.
 """
 
 from __future__ import annotations
@@ -53,10 +56,11 @@ def this_process() -> Process:
 
 def _adopt(record: ThreadRecord) -> Process:
     scheduler.processors.settle()  # first, so that wrong settings leave nothing behind
-    process = Process("foreign", None, None)
+    process = Process("guest" if record.as_guest else "foreign", None, None)
     process.running.acquire()  # held by the thread whenever it does not wait in ``receive``
     process.trap_exit = True
-    process.publish()
+    if not record.as_guest:  # else ``death.run_as_guest`` ends it
+        process.publish()
+        current.farewell = _Leave(process)
     record.process = process
-    current.farewell = _Leave(process)
     return process

@@ -132,7 +132,8 @@ class TaskMonitor(OutcomeMonitor):
         if owner.dead:
             return None
         if wait is None:
-            self.post(outcome)
+            if not self.posted:  # else an interruption has come in between, and this is the second time
+                self.post(outcome)
             notified = owner
         else:
             self.outcome = outcome
@@ -145,8 +146,9 @@ class TaskMonitor(OutcomeMonitor):
         """Put the outcome into the owner's mailbox; whoever calls notifies the owner."""
         kind, value = outcome
         message = TaskResult(self.ref, value) if kind == "ok" else Down(self.ref, self.shown, value)
-        self.watcher.mailbox.append(message)
+        mailbox = self.watcher.mailbox
         self.posted = True
+        mailbox.append(message)
 
     def is_posted(self) -> bool:
         """Whether the outcome has become a message, which the owner may have taken out of its mailbox since."""

@@ -44,6 +44,7 @@ class ThreadRecord:
     """One thread, as the runtime sees it. Written by its own thread, except where a field says otherwise."""
 
     __slots__ = (
+        "as_guest",
         "bell",
         "depth",
         "errand",
@@ -67,6 +68,8 @@ class ThreadRecord:
         self.ident = threading.get_ident()
         self.native_id = threading.get_native_id()
         self.process: Process | None = None
+        # Whether the user's code, if it needs a process, gets a guest's (see ``foreign``), and not that of ``process``.
+        self.as_guest = False
         self.worker = False
         self.depth = 0
         # The message for whose sake the thread runs a process in place; the slice ends with it.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supervision import BadType, Down, Exit, Pid, ProcessExit, ReceiveTimeout, process, signals
+from supervision import BadType, Down, Exit, Pid, ProcessExit, ReceiveTimeout, death, process
 from supervision.process_table import Process
 from supervision.scheduler import notify
 
@@ -346,7 +346,7 @@ class TestOrder:
 
         victim = process.spawn(idle)
         peers = [spawn_trapping(victim) for _ in range(3)]
-        monkeypatch.setattr(signals, "notify", noted)
+        monkeypatch.setattr(death, "notify", noted)
         process.exit(victim, "abc")
         assert [pid for pid in heard if pid in peers] == peers[::-1]
         assert [process.receive(timeout=DEADLINE) for _ in peers] == [Exit(victim, "abc")] * 3

@@ -1,0 +1,63 @@
+"""Deeds: what the runtime has to do and may not do where it learns of it, because the user's code is part of it.
+
+A timer fires on a worker outside of any slice, where whoever waits holds all others up; the garbage collector drops an
+object in the middle of anything, with any lock held. Both leave what they have to do to a slice of its own, on the run
+queue like any other.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from supervision.log import logger
+from supervision.process_table import Process
+from supervision.scheduler import scheduler
+from supervision.threads import ThreadRecord
+
+__all__ = ["do_later"]
+
+
+class _Deed:
+    """The body of a process that calls one function. Nobody else knows of it, so its end is told to nobody."""
+
+    __slots__ = ("args", "function")
+
+    in_place: ClassVar[bool] = False
+
+    def __init__(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.function = function
+        self.args = args
+
+    def step(self, process: Process, record: ThreadRecord) -> None:
+        """Call it."""
+        try:
+            self.function(*self.args)
+        except BaseException:  # without this a worker would end and its processor be lost
+            logger.exception("%r failed", self.function)
+        process.dead = True
+
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: a deed is never run in place."""
+        raise NotImplementedError
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: a deed has no source of events."""
+        raise NotImplementedError
+
+    def buried(self) -> None:
+        """Nothing is left."""
+
+
+def do_later(function: Callable[..., object], *args: Any) -> None:
+    """Have a worker call ``function``, which may wait. Takes no lock, so it may be called in a finalizer.
+
+    Somebody has a processor: whoever needs this has run before.
+    """
+    process = Process("deed", _Deed(function, args), contextvars.Context())
+    process.queued.acquire(False)
+    # Not by ``enqueue``, which may start a thread, and take locks for it. Who has a processor looks at the run queue
+    # before it sleeps, and while one sleeps another one polls.
+    scheduler.run_queue.append(process)
+    scheduler.poller.wake()
