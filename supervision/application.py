@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from supervision import exits, names, process
+from supervision import exits, names, process, signals
 from supervision.actor import Actor
 from supervision.arguments import a_callable, boolean
 from supervision.calls import cast
 from supervision.errors import BadArgument, StartError
 from supervision.log import logger
 from supervision.messages import Exit
-from supervision.process_table import Pid, live_processes
+from supervision.process_table import Pid, Process, live_processes
 from supervision.results import NoReply, Ok, Stop
 from supervision.supervisor import Supervisor
 from supervision.supervisor_flags import SupervisorFlags
@@ -28,7 +28,10 @@ __all__ = ["run"]
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-# Rung when the tree has ended; no signal has this number.
+# No program can have a handler for these.
+UNCATCHABLE: Final = (signal.SIGKILL, signal.SIGSTOP)
+
+# Rung when the master has ended, and with it the tree; no signal has this number.
 _ENDED: Final = 0
 
 
@@ -55,7 +58,8 @@ def run(
 
     Returns:
         The exit status: 0 after a shutdown by signal, by ``auto_shutdown`` or by ``Supervisor.stop``; 1 if a child
-        could not be started, or the root supervisor gave up. Why is logged, in one line.
+        or the root supervisor could not be started, that gave up, or its parent was ended by somebody else. Why is
+        logged, in one line.
 
     Raises:
         BadType, BadArgument, BadChildSpec: a flag, the name, a child or a signal is wrong; nothing has been started.
@@ -77,8 +81,9 @@ def run(
 
 def _checked_signals(on_signal: Mapping[int, Callable[[], object]]) -> dict[int, Callable[[], object]]:
     for number, function in on_signal.items():
-        if number not in signal.valid_signals() or number in SIGNALS:
-            raise BadArgument(f"on_signal must have signals other than SIGTERM and SIGINT, got {number!r}")
+        if number not in signal.valid_signals() or number in (*SIGNALS, *UNCATCHABLE):
+            others = "SIGTERM, SIGINT, SIGKILL and SIGSTOP"
+            raise BadArgument(f"on_signal must have signals other than {others}, got {number!r}")
         a_callable(f"on_signal[{number!r}]", function)
     return dict(on_signal)
 
@@ -97,7 +102,7 @@ class _Bell:
         self.lock = threading.Lock()
 
     def ring(self) -> None:
-        """Say that the tree has ended."""
+        """Say that the master has ended."""
         with self.lock:
             if self.writer.fileno() >= 0:
                 self.writer.send(bytes([_ENDED]))
@@ -126,11 +131,18 @@ class _Program:
         self.bell = _Bell()
         # Written by the master and the root before the bell rings, read after it.
         self.gave_up = False
+        self.finished = False
         self.failure: str | None = None
+        self.reason: Any = None
 
     def ended(self, failure: str | None) -> None:
-        """The tree is gone; as it should be if there is no ``failure``."""
+        """The tree is gone; as it should be if there is no ``failure``. The master is about to end."""
         self.failure = failure
+        self.finished = True
+
+    def down(self, ref: Any, process: Process, reason: Any) -> None:
+        """The master has ended, whatever has ended it."""
+        self.reason = reason
         self.bell.ring()
 
 
@@ -140,6 +152,7 @@ class ApplicationMaster(Actor):
     def init(self, arg: _Program) -> Ok:
         """Start the root afterwards: whoever starts the master must not wait for the whole tree."""
         process.trap_exit(True)
+        signals.watch(process.self()._process, arg, arg)
         return Ok((arg, None), continue_with="start")
 
     def handle_continue(self, argument: Any, state: tuple[_Program, None]) -> NoReply | Stop:
@@ -149,7 +162,9 @@ class ApplicationMaster(Actor):
             return NoReply((program, RootSupervisor.start_link(program, name=program.name)))
         except StartError as error:
             program.ended(f"the application could not start: {_cause(error.reason)}")
-            return Stop("normal")
+        except Exception as error:  # noqa: BLE001  a via is the user's; else nobody would say in one line what is wrong
+            program.ended(f"the application could not start: {exits.describe(error)}")
+        return Stop("normal")
 
     def handle_cast(self, message: Any, state: tuple[_Program, Pid]) -> NoReply:
         """Shut the tree down; its Exit tells when that is done."""
@@ -188,8 +203,10 @@ def _signals_to(bell: _Bell, numbers: Iterable[int]) -> Iterator[None]:
         return
     wakeup = signal.set_wakeup_fd(bell.writer.fileno())
     # The bell has rung before a handler runs, so there is nothing left to do for it.
-    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    before: dict[int, Any] = {}
     try:
+        for number in numbers:
+            before[number] = signal.signal(number, lambda *_: None)
         yield
     finally:
         signal.set_wakeup_fd(wakeup)
@@ -200,20 +217,20 @@ def _signals_to(bell: _Bell, numbers: Iterable[int]) -> Iterator[None]:
 def _wait(program: _Program, master: Pid) -> int:
     """Wait for signals and for the end of the tree; returns the exit status.
 
-    The wait has no deadline. It ends by a second signal, or by the end of the tree, which the master tells in any case:
-    nobody kills it but this function.
+    The wait has no deadline. It ends by a second signal, or by the end of the master, whatever ends that.
     """
-    signals = 0
+    heard = 0
     while True:
         for rung in program.bell.wait():
             if rung == _ENDED:
+                _kill(master)  # what is left if the master has not waited for the tree
                 return _status(program)
             if rung in program.on_signal:
                 program.on_signal[rung]()
             if rung not in SIGNALS:  # one that has a handler of its own
                 continue
-            signals += 1
-            if signals == 1:
+            heard += 1
+            if heard == 1:
                 _shut_down(program, master)
             elif program.hurry:
                 logger.warning("killing what is left of the tree")
@@ -227,6 +244,8 @@ def _shut_down(program: _Program, master: Pid) -> None:
 
 
 def _status(program: _Program) -> int:
+    if not program.finished:
+        program.failure = f"the application master was ended: {exits.describe(program.reason)}"
     if program.failure is None:
         return 0
     logger.error("%s", program.failure)

@@ -17,6 +17,7 @@ from supervision import (
     ChildSpec,
     NoReply,
     Ok,
+    Registry,
     Supervisor,
     application,
     child_spec,
@@ -111,10 +112,25 @@ class TestSignals:
         assert heard == ["MainThread"]
         assert signal.getsignal(signal.SIGHUP) is before
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, 0, "SIGHUP"])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP, 0, "SIGHUP"])
     def test_it_refuses_signals_that_it_cannot_give_away(self, number: Any) -> None:
         with pytest.raises(BadArgument, match="on_signal"):
             supervision.run([], on_signal={number: print})
+
+    def test_when_one_cannot_be_given_away_all_are_as_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        install = signal.signal
+        before = signal.getsignal(signal.SIGHUP)
+
+        def refuse(number: int, handler: Any) -> Any:
+            if number == signal.SIGUSR1:
+                raise OSError("refused")
+            return install(number, handler)
+
+        monkeypatch.setattr(signal, "signal", refuse)
+        with pytest.raises(OSError, match="refused"):
+            supervision.run([], on_signal={signal.SIGHUP: print, signal.SIGUSR1: print})
+        assert signal.getsignal(signal.SIGHUP) is before
+        assert signal.set_wakeup_fd(-1) == -1
 
     def test_a_signal_during_the_start_ends_the_tree_when_it_has_started(self) -> None:
         journal: Journal = []
@@ -150,6 +166,21 @@ class TestStatus:
         assert journal == [("up", 1), ("down", 1, "shutdown")]
         last = caplog.records[-1].getMessage()
         assert last == "the application could not start: child 'inner': child 'leaf': OSError: in use"
+
+    def test_a_root_that_cannot_have_its_name_gives_one_with_one_readable_line(self, caplog: Any) -> None:
+        assert supervision.run([], name=Registry.via("missing", "key")) == 1
+        (record,) = caplog.records
+        assert record.getMessage().startswith("the application could not start: NoProcess: ")
+
+    def test_a_master_that_is_killed_gives_one_and_leaves_nothing(self, caplog: Any) -> None:
+        before = set(process.pids())
+
+        def kill_master() -> None:
+            process.spawn(process.exit, process.info(process.self()).ancestors[1], "kill")
+
+        assert supervision.run([worker(1, Script(starts=[kill_master]))]) == 1
+        assert caplog.records[-1].getMessage() == "the application master was ended: 'killed'"
+        assert set(process.pids()) <= before
 
     def test_a_root_that_gives_up_gives_one(self, caplog: Any) -> None:
         class Crashing(Worker):
