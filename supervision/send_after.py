@@ -9,6 +9,8 @@ import time
 from typing import Any, Final
 
 from supervision import arguments, names, signals, timed_messages
+from supervision.death import run_as_guest
+from supervision.deeds import do_later
 from supervision.errors import BadArgument, BadType
 from supervision.foreign import this_process
 from supervision.log import logger
@@ -40,7 +42,7 @@ def send_after(dest: Any, message: Any, milliseconds: int) -> TimerRef:
 
     Args:
         dest: a pid, whose timers end with it; or a name or a via, looked up when the timer fires (a via's
-            ``whereis_name`` runs on a worker's thread then, and must not block).
+            ``whereis_name`` runs on a worker's thread then, as a process of its own).
         message: anything.
         milliseconds: a whole number, less than 2**52.
 
@@ -81,13 +83,24 @@ def _deadline(dest: Any, milliseconds: int) -> float:
 
 def _send_late(argument: tuple[Any, Any]) -> None:
     dest, message = argument
+    if isinstance(dest, str):
+        _deliver(dest, message)
+    else:  # a via is the user's, and may wait
+        do_later(run_as_guest, _deliver, dest, message)
+
+
+def _deliver(dest: Any, message: Any) -> None:
     target = _find_late(dest)
     if target is not None:
         deliver(target, message)
 
 
 def _exit_late(argument: tuple[Any, Any, Pid]) -> None:
-    dest, reason, sender = argument
+    # The user's code is part of many a death, and may wait.
+    do_later(run_as_guest, _exit, *argument)
+
+
+def _exit(dest: Any, reason: Any, sender: Pid) -> None:
     target = _find_late(dest)
     if target is not None:
         signals.exit_signal(sender, target, reason)
@@ -96,7 +109,7 @@ def _exit_late(argument: tuple[Any, Any, Pid]) -> None:
 def _find_late(dest: Any) -> Process | None:
     try:
         return names.find(dest)
-    except Exception:  # a via is the user's; without this a worker would end and its processor be lost
+    except Exception:  # a via is the user's; ``do_later`` could not say what its failure means
         logger.exception("a timer's message could not be sent: %r could not be looked up", dest)
         return None
 

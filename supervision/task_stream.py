@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from supervision import arguments
+from supervision.deeds import do_later
 from supervision.errors import BadType, CallError, CallTimeout, Killed
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
@@ -300,6 +301,11 @@ class _Item(OutcomeMonitor):
 
 
 def _expire(item: _Item) -> None:
+    # The user's code is part of many a death, and may wait: a timer may not.
+    do_later(_give_up, item)
+
+
+def _give_up(item: _Item) -> None:
     process = item.process
     if process is not None and item.report(process, _TIMED_OUT):
         end_task(item.watcher, item)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from supervision.deeds import do_later
 from supervision.messages import BRUTAL_KILL, INFINITY
 from supervision.process_table import Process
 from supervision.scheduler import scheduler
@@ -34,7 +35,12 @@ class Orphans:
         if timeout == BRUTAL_KILL:
             _kill(left)
         elif left and timeout != INFINITY:
-            scheduler.add_timer(Timer(time.monotonic() + float(timeout) / 1000, _kill, left))
+            scheduler.add_timer(Timer(time.monotonic() + float(timeout) / 1000, _kill_late, left))
+
+
+def _kill_late(connections: list[Process]) -> None:
+    # What a transport or a handler of telemetry does in a death may wait, and a timer may not.
+    do_later(_kill, connections)
 
 
 def _kill(connections: list[Process]) -> None:

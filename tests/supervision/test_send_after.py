@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from typing import Any
 
 import pytest
 
-from supervision import BadArgument, BadType, Down, Exit, Pid, process
-from tests.supervision.actors import DEADLINE, idle, nothing_more
+from supervision import BadArgument, BadType, Down, Exit, Pid, call, process, stop
+from tests.supervision.actors import DEADLINE, Echo, idle, nothing_more
+from tests.supervision.runtime import eventually
 
 
 class TestReadAndCancel:
@@ -111,7 +113,25 @@ class TestFiring:
         process.send_after(Broken(), "lost", 0)
         process.send_after(process.self(), "after", 1)
         assert process.receive(timeout=DEADLINE) == "after"
-        assert "could not be looked up" in caplog.text
+        assert eventually(lambda: "could not be looked up" in caplog.text)
+
+    def test_a_via_may_wait_and_holds_up_no_other_timer(self) -> None:
+        class Slow:
+            def register_name(self, pid: Pid) -> None: ...
+            def unregister_name(self) -> None: ...
+            def whereis_name(self) -> Pid | None:
+                found.append(process.self())
+                pid: Pid = process.receive(Pid)
+                return pid
+
+        found: list[Pid] = []
+        process.send_after(Slow(), "found", 0)
+        process.send_after(process.self(), "after", 1)
+        assert process.receive(timeout=DEADLINE) == "after"
+        assert eventually(lambda: bool(found))
+        assert found[0] not in process.pids()
+        process.send(found[0], process.self())
+        assert process.receive(timeout=DEADLINE) == "found"
 
 
 class TestExitAfter:
@@ -146,6 +166,25 @@ class TestExitAfter:
             process.exit_after(dest, "abc", 0)
         process.send_after(process.self(), "later", 1)
         assert process.receive(timeout=DEADLINE) == "later"
+
+    def test_the_code_of_the_user_in_such_a_death_may_wait_and_holds_up_nobody(self) -> None:
+        class Slow:
+            def register_name(self, pid: Pid) -> None: ...
+            def whereis_name(self) -> Pid | None: ...
+            def unregister_name(self) -> None:
+                process.send(me, ("unregister", process.self()))
+                assert leave.wait(DEADLINE / 1000)
+
+        me, leave = process.self(), threading.Event()
+        echo, named = Echo.start("state"), Echo.start("state", name=Slow())
+        ref = process.monitor(named)
+        process.exit_after(named, "kill", 0)
+        _, guest = process.receive(tuple, timeout=DEADLINE)
+        assert guest not in process.pids()
+        assert call(echo, "others go on") == "others go on"
+        leave.set()
+        assert process.receive(timeout=DEADLINE) == Down(ref, named, "killed")
+        stop(echo)
 
     def test_it_can_be_cancelled(self) -> None:
         pid = process.spawn(idle)
