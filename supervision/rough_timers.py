@@ -30,6 +30,7 @@ class Round:
     Attributes:
         due: the moment, on the monotonic clock in seconds.
         over: whether they have been told.
+        timer: what tells them; None until it has been started.
     """
 
     __slots__ = ("due", "members", "over", "timer")
@@ -42,7 +43,7 @@ class Round:
 
 
 class RoughTimers:
-    """All rounds. ``lock`` guards them and their members; the lock of the timers is taken under it."""
+    """All rounds. ``lock`` guards them and their members; timers are cancelled under it, but not added."""
 
     def __init__(self, add_timer: Callable[[Timer], None], cancel_timer: Callable[[Timer], object]) -> None:
         self.lock = threading.Lock()
@@ -66,21 +67,31 @@ class RoughTimers:
         due = math.ceil(deadline / length) * length
         with self.lock:
             found = self.rounds.get(due)
+            is_new = found is None
             if found is None:
                 found = self.rounds[due] = Round(due)
-                found.timer = Timer(due, self._fire, (found, message, deliver))
-                self.add_timer(found.timer)
             found.members[process] = None
+        if is_new:
+            self._begin(found, Timer(due, self._fire, (found, message, deliver)))
         return found
+
+    def _begin(self, new: Round, timer: Timer) -> None:
+        self.add_timer(timer)  # not under the lock: it may have to start a thread
+        with self.lock:
+            new.timer = timer
+            self._drop_if_empty(new)  # those who have left meanwhile could not cancel the timer
 
     def leave(self, process: Process, entered: Round) -> None:
         """Take a process out of its round; the last one takes the round with it."""
         with self.lock:
             entered.members.pop(process, None)
-            if not entered.members and not entered.over and entered.timer is not None:
-                entered.over = True
-                del self.rounds[entered.due]
-                self.cancel_timer(entered.timer)
+            self._drop_if_empty(entered)
+
+    def _drop_if_empty(self, entered: Round) -> None:
+        if not entered.members and not entered.over and entered.timer is not None:
+            entered.over = True
+            del self.rounds[entered.due]
+            self.cancel_timer(entered.timer)
 
     def _fire(self, argument: tuple[Round, Any, Callable[..., None]]) -> None:
         due, message, deliver = argument

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,16 +12,21 @@ from hypothesis import strategies as st
 
 from supervision.process_table import Process
 from supervision.rough_timers import ROUGHNESS, SHORTEST, RoughTimers, Round, length_of
-from supervision.timers import Timers
+from supervision.timers import Timer, Timers
 
 
 class Clock:
     """Rough timers on a heap that fires when told to, and what they have delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, while_adding: Callable[[], object] = lambda: None) -> None:
+        self.while_adding = while_adding
         self.timers = Timers()
-        self.rough = RoughTimers(self.timers.add, self.timers.cancel)
+        self.rough = RoughTimers(self.add, self.timers.cancel)
         self.told: list[Process] = []
+
+    def add(self, timer: Timer) -> None:
+        self.while_adding()
+        self.timers.add(timer)
 
     def enter(self, process: Process, deadline: float = 1.0, wait: float = 1.0) -> Round:
         return self.rough.enter(process, deadline, wait, "due", self.deliver)
@@ -59,6 +65,24 @@ class TestEnter:
         assert first.over
         assert second is not first
         assert clock.told == [process, process]
+
+    @pytest.mark.parametrize("leaves", [False, True])
+    def test_a_timer_is_started_while_others_may_enter_and_leave(self, leaves: bool) -> None:
+        def enter_and_leave() -> None:
+            clock.while_adding = lambda: None
+            rounds.append(clock.enter(another))
+            if leaves:
+                clock.rough.leave(another, rounds[0])
+                clock.rough.leave(process, rounds[0])
+
+        process, another = new_process(), new_process()
+        rounds: list[Round] = []
+        clock = Clock(enter_and_leave)
+        assert clock.enter(process) is rounds[0]
+        assert len(clock.timers) == (0 if leaves else 1)
+        clock.timers.fire_due()
+        assert clock.told == ([] if leaves else [process, another])
+        assert clock.rough.rounds == {}
 
     @given(st.floats(0.0, 1e6), st.floats(0.0, 1e5))
     def test_a_round_is_never_early_and_hardly_late(self, now: float, wait: float) -> None:
