@@ -115,27 +115,36 @@ class TaskStream(Iterator[Outcome]):
 
     def __init__(self, plan: _Plan) -> None:
         self._plan = plan
+        self._run: _Run | None = None
         self._results: Generator[Outcome, None, None] | None = None
 
     def __iter__(self) -> Iterator[Outcome]:
-        return _results(self._plan) if self._results is None else self
+        if self._results is not None:
+            return self
+        stream = TaskStream(self._plan)
+        stream._begin()
+        return stream
 
     def __next__(self) -> Outcome:
-        if self._results is None:
-            self._results = _results(self._plan)
-        return next(self._results)
+        return next(self._results or self._begin())
 
     def close(self) -> None:
-        """End the tasks of the run that ``next`` on the stream itself has begun."""
-        if self._results is None:
-            self._results = _results(self._plan)
-        self._results.close()
+        """End the tasks of the run that ``next`` on the stream itself has begun, before this returns."""
+        results = self._results or self._begin()
+        assert self._run is not None
+        self._run.closing = True
+        results.close()
+
+    def _begin(self) -> Generator[Outcome, None, None]:
+        self._run = _Run(self._plan)
+        self._results = _results(self._plan, self._run)
+        return self._results
 
 
-def _results(plan: _Plan) -> Generator[Outcome, None, None]:
+def _results(plan: _Plan, run: _Run) -> Generator[Outcome, None, None]:
     """One run. Here, outside of the library's own calls, the items are taken: that is the user's code."""
     source = iter(plan.items)
-    run = _Run(plan)
+    dropped = False
     try:
         while True:
             for item in itertools.islice(source, run.room()):
@@ -143,9 +152,16 @@ def _results(plan: _Plan) -> Generator[Outcome, None, None]:
             if run.is_over():
                 return
             yield from run.next_results()
+    except GeneratorExit:
+        # Nobody wants the rest. If nobody has said so, the garbage collector has: on any thread, with any lock held.
+        dropped = not run.closing
+        raise
     finally:
-        run.close()
-        if isinstance(source, Generator):
+        if dropped:
+            do_later(run.close)
+        else:
+            run.close()
+        if isinstance(source, Generator) or (isinstance(source, TaskStream) and not dropped):
             source.close()
 
 
@@ -160,6 +176,7 @@ class _Run:
         self.plan = plan
         self.options = plan.options
         self.consumer: Process | None = None
+        self.closing = False  # whether somebody has asked for the end
         self.running: dict[_Item, None] = {}
         # Outcomes to be handed out, in that order; in an ordered stream also those that have not come yet.
         self.queue: deque[_Item] = deque()
@@ -201,7 +218,7 @@ class _Run:
 
     @library_call
     def close(self) -> None:
-        """End what runs. Called on whichever thread drops the stream."""
+        """End what runs. Called by the consumer, or later by a worker if the stream was dropped."""
         for item in self.running:
             item.abandon()
         self.running.clear()

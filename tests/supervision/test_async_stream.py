@@ -264,6 +264,29 @@ class TestEnd:
         gc.collect()
         wait_for_end_of_tasks()
 
+    def test_a_stream_that_is_dropped_takes_no_lock_of_the_thread_that_drops_it(self, stream: Stream) -> None:
+        me = process.self()._process
+        results = iter(stream(["first", "idle"], idle_if, max_concurrency=2))
+        next(results)
+        with me.lock, scheduler.timers.lock, scheduler.processors.lock:  # the collector may run under any of them
+            del results
+            gc.collect()
+        wait_for_end_of_tasks()
+
+    def test_a_run_that_is_closed_has_ended_its_tasks(self, stream: Stream) -> None:
+        me = process.self()
+
+        def tell_and_idle(item: int) -> None:
+            if item:
+                process.send(me, process.self())
+                idle()
+
+        results = iter(stream([0, 1], tell_and_idle, max_concurrency=2))
+        next(results)
+        task = process.receive(Pid, timeout=DEADLINE)
+        results.close()  # type: ignore[attr-defined]
+        assert not process.is_alive(task)
+
     def test_an_exception_in_a_loop_ends_its_tasks(self, stream: Stream) -> None:
         def consume() -> None:
             for _ in stream(["first", "idle"], idle_if, max_concurrency=2):
