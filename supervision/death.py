@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -279,7 +280,7 @@ def _reports_for(peer: Process, process: Process) -> bool:
     return peer.kind == "supervisor" and process.parent is peer
 
 
-def exit_queue(process: Process, sender: Pid) -> Any:
+def exit_queue(process: Process, sender: Pid) -> deque[Any]:
     """Where an Exit goes. A suspended process takes its parent's ahead of its mail, or it could not be shut down."""
     if process.suspended and process.parent is sender and process.system is not None:
         return process.system

@@ -38,7 +38,7 @@ class Via(Protocol):
         """Give the name to ``pid``; if it is taken raises AlreadyRegistered, or returns False or ``"no"``."""
 
     def unregister_name(self) -> Any:
-        """Take the name back."""
+        """Take the name back. Its process has ended; this runs as another one, on whichever thread has ended it."""
 
     def whereis_name(self) -> Pid | None:
         """Return who has the name."""

@@ -79,6 +79,8 @@ class Watcher(Protocol):
     def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
         """Hear of the death. Runs on the thread that ends the process, under the process's lock: never blocks.
 
+        May be called again if it was interrupted, and says then once more whom to notify.
+
         Returns:
             The process that got mail by it and must be notified, if any.
         """
@@ -88,7 +90,10 @@ class Owned(Protocol):
     """Something that must not outlive the process that owns it: a socket, a registry key."""
 
     def owner_died(self, process: Process, reason: Any) -> None:
-        """Release it. Runs on the thread that ends the process, before links and monitors fire."""
+        """Release it. Runs on the thread that ends the process, before links and monitors fire.
+
+        It may wait, and may be called again if it was interrupted.
+        """
 
 
 class Body(Protocol):

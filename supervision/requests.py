@@ -77,9 +77,9 @@ class RequestId(Call):
 
     def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
         """Post that the server has ended; the caller notifies."""
-        posted = self._post((False, reason))
+        self._post((False, reason))
         signals.forget_monitor(self.owner, self)
-        return self.owner if posted else None
+        return self.owner  # also if that has been posted: an interruption may have come before the notice
 
     def give_up_response(self) -> bool:
         """Have no response posted any more; False if it has been."""
@@ -92,11 +92,12 @@ class RequestId(Call):
     def _post(self, value: tuple[bool, Any]) -> bool:
         answered, content = value
         answer: Answer = ("reply", content) if answered else ("error", content)
+        response = Response(self, answer)
         with self.lock:
             if not self.fired.acquire(False):
                 return False
             if not self.owner.dead:
-                self.owner.mailbox.append(Response(self, answer))
+                self.owner.mailbox.append(response)
         return True
 
 

@@ -226,8 +226,11 @@ class _Run:
     def arrive(self, item: _Item) -> None:
         """An outcome has come; the lock of the task is held."""
         with self.lock:
-            self.arrivals.append(item)
-            wait, self.wait = self.wait, None
+            if not item.told:  # else an interruption has come in between, and this is the second time
+                arrivals = self.arrivals
+                item.told = True
+                arrivals.append(item)
+            wait = self.wait  # kept, for a second time; it ends once
         if wait is not None:
             wait.fire()
 

@@ -11,7 +11,22 @@ from typing import Any
 
 import pytest
 
-from supervision import Actor, Down, Exit, Pid, Reply, Stop, call, cast, process, signals, stop
+from supervision import (
+    Actor,
+    Down,
+    Exit,
+    NoReply,
+    Pid,
+    Reply,
+    Stop,
+    call,
+    cast,
+    process,
+    send_request,
+    signals,
+    stop,
+    wait_response,
+)
 from supervision.log import logger
 from supervision.names import ViaName
 from tests.supervision.actors import DEADLINE, Echo, idle, nothing_more
@@ -122,6 +137,17 @@ class TestInterruption:
         assert {message.ref: message.pid for message in heard if type(message) is Down} == refs
         assert nothing_more()
         return interrupted
+
+    def test_nor_is_a_response_lost_or_told_twice(self) -> None:
+        number, going = 1, True
+        while going:
+            server = Echo.start("state")
+            request = send_request(server, lambda caller, state: NoReply(state))
+            going = interrupted_at(number, lambda server=server: process.exit(server, "abc"))  # type: ignore[misc]
+            process.exit(server, "abc")
+            assert wait_response(request, DEADLINE) == ("error", "abc")
+            assert nothing_more()
+            number += 1
 
     def test_one_that_hits_the_same_again_and_again_does_not_hold_the_death_up(
         self, caplog: pytest.LogCaptureFixture
