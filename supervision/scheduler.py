@@ -400,18 +400,28 @@ def resume(process: Process) -> bool:
 
 def bury(process: Process) -> None:
     """Let go of what a dead process held, or wake its thread so that it ends; ``running`` is never dropped again."""
-    if process.running.acquire(False):
-        parked = process.parked
+    if not process.running.acquire(False):
+        return
+    parked = process.parked
+    try:
         if parked is not None:
             parked.release()
         else:
-            body, process.body, process.context = process.body, None, None
-            quarantined.pop(process, None)
-            if body is not None:
-                body.buried()
-            at_burial, process.at_burial = process.at_burial, None
-            if at_burial is not None:
-                at_burial()
+            _clear(process)
+    except BaseException:  # Ctrl-C in the main thread, which then buries it once more
+        if parked is None or not parked.released:
+            process.running.release()
+        raise
+
+
+def _clear(process: Process) -> None:
+    body, process.body, process.context = process.body, None, None
+    quarantined.pop(process, None)
+    if body is not None:
+        body.buried()
+    at_burial, process.at_burial = process.at_burial, None
+    if at_burial is not None:
+        at_burial()
 
 
 scheduler: Final = Scheduler()

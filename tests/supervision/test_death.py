@@ -30,6 +30,7 @@ from supervision import (
 from supervision.log import logger
 from supervision.names import ViaName
 from tests.supervision.actors import DEADLINE, Echo, idle, nothing_more
+from tests.supervision.runtime import eventually
 
 
 class Names(Actor):
@@ -121,6 +122,7 @@ class TestInterruption:
         dying = [process.spawn(idle) for _ in range(3)]
         for one, other in itertools.pairwise(dying):
             signals.link(one._process, other._process)
+        assert eventually(lambda: all(pid._process.parked is not None for pid in dying))
         process.link(dying[0])
         signals.own(dying[1]._process, ViaName(via))
         refs = {process.monitor(pid): pid for pid in dying}
@@ -131,6 +133,7 @@ class TestInterruption:
             process.exit(dying[0], "abc")
         assert not any(process.is_alive(pid) for pid in dying)
         assert not set(dying) & set(process.pids())
+        assert eventually(lambda: all(pid._process.body is None for pid in dying))  # their threads have ended
         assert via.taken_back
         heard = [process.receive(timeout=DEADLINE) for _ in range(4)]
         assert heard.count(Exit(dying[0], "abc")) == 1
