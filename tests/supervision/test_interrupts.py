@@ -10,6 +10,7 @@ import supervision
 from supervision import Actor, NoReply, Reply
 from supervision.scheduler import scheduler
 from tests.programs import output_of
+from tests.supervision.runtime import eventually
 
 
 class Counter(Actor):
@@ -26,6 +27,7 @@ class Counter(Actor):
 @pytest.mark.parametrize("already", [False, True], ids=["before it is queued", "after"])
 def test_a_send_that_is_interrupted_leaves_the_receiver_alive(already: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = Counter.start_link(0)
+    assert eventually(lambda: not counter._process.running.locked())  # or nobody would need to enqueue it
     enqueue = scheduler.enqueue
 
     def interrupted(one: Any) -> None:
