@@ -81,9 +81,7 @@ class TestTurns:
             assert turn() is alive
         process.send(alive, "end")
 
-    def test_who_comes_back_does_not_go_ahead_of_one_who_has_not_looked_yet(
-        self, listener: ListenSocket
-    ) -> None:
+    def test_who_comes_back_does_not_go_ahead_of_one_who_has_not_looked_yet(self, listener: ListenSocket) -> None:
         first, second = an_acceptor(process.self(), listener), an_acceptor(process.self(), listener)
         with connect(listener):
             assert turn() is first
