@@ -14,11 +14,12 @@ dead one has no right to.
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from supervision import exits, names, reports
 from supervision.deeds import do_later
@@ -28,7 +29,7 @@ from supervision.messages import Exit
 from supervision.process_table import Owned, Pid, Process, Watcher, live_processes, quarantined
 from supervision.scheduler import bury, notify, scheduler
 from supervision.stacks import stack_of
-from supervision.threads import current, interpreter, strike
+from supervision.threads import ThreadRecord, current, interpreter, strike
 from supervision.timers import Timer
 
 __all__ = ["TOLD", "Death", "announce", "complete", "end", "exit_queue", "run_as_guest", "seal", "unwatch"]
@@ -92,7 +93,11 @@ def end(process: Process, reason: Any, crash: reports.Crash | None = None) -> No
             seal(process, reason, crash, deaths)
         announce(deaths)
     except BaseException:
-        complete(deaths)
+        try:
+            complete(deaths)
+        except RecursionError:  # it has no room for that either, but for calls of C
+            undertaker.mailbox.append(deaths)
+            scheduler.run_queue.append(undertaker)
         raise
 
 
@@ -120,6 +125,32 @@ def complete(deaths: list[Death]) -> None:
         announce(deaths)
     except BaseException:  # noqa: BLE001  the caller raises the first one
         do_later(announce, deaths, True)
+
+
+class _Undertaker:
+    """The body of a process whose mail are deaths that a thread on a full stack could not announce."""
+
+    in_place: ClassVar[bool] = False
+
+    def step(self, process: Process, record: ThreadRecord) -> None:
+        """Have each announced in a slice of its own."""
+        while process.mailbox:
+            do_later(announce, process.mailbox.popleft(), True)
+
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: it is never run in place."""
+        raise NotImplementedError
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: it has no source of events."""
+        raise NotImplementedError
+
+    def buried(self) -> None:
+        """It never is."""
+
+
+# Made before it is needed: there is no room for that then. A new one in a forked child, where this may be taken.
+undertaker = Process("deed", _Undertaker(), contextvars.Context())
 
 
 def announce(deaths: list[Death], last: bool = False) -> None:

@@ -7,11 +7,12 @@ singletons. To the child the processes of its parent are dead, and the thread th
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 
-from supervision import names
-from supervision.process_table import live_processes, quarantined
+from supervision import death, names
+from supervision.process_table import Process, live_processes, quarantined
 from supervision.scheduler import scheduler
 from supervision.threads import ThreadRecord, current
 
@@ -22,6 +23,7 @@ def start_empty() -> None:
     """Make the runtime of a forked child empty. Runs in the child, before ``fork`` returns there."""
     _leave_thread()
     _bury_processes()
+    death.undertaker = Process("deed", death.undertaker.body, contextvars.Context())
     names.forget_all()
     _restart_scheduler()
 
