@@ -224,7 +224,7 @@ class _Run:
         self.running.clear()
 
     def arrive(self, item: _Item) -> None:
-        """An outcome has come; the lock of the task is held."""
+        """A task has ended, and its outcome is known; the lock of the task is held."""
         with self.lock:
             if not item.told:  # else an interruption has come in between, and this is the second time
                 arrivals = self.arrivals
@@ -249,7 +249,7 @@ class _Run:
         return bool(self.queue) and self.queue[0].arrived
 
     def _await_arrival(self, consumer: Process) -> None:
-        """Wait for an outcome. It is certain: every task ends, if not by itself then by its timeout, if it has one."""
+        """Wait for the end of a task. It is certain: if it does not end by itself then by its timeout, if it has one."""
         record = current.record
         with self.lock:
             if self.arrivals:
@@ -279,7 +279,11 @@ class _Run:
 
 
 class _Item(OutcomeMonitor):
-    """The task of one item, and the monitor that is on it. Owned by the consumer if it is not linked to it."""
+    """The task of one item, and the monitor that is on it. Owned by the consumer if it is not linked to it.
+
+    The outcome is known when the function has returned, but the stream gets it when the task has ended: only then does
+    a supervisor of tasks have its Exit, and room for the next one.
+    """
 
     __slots__ = ("arrived", "outcome", "run", "timer", "value")
 
@@ -292,10 +296,16 @@ class _Item(OutcomeMonitor):
         self.arrived = False
         self.timer: Timer | None = None
 
+    def attach(self, process: Process) -> None:
+        """Monitor ``process``: its outcome, and after that its end."""
+        super().attach(process)
+        end = _End(self)
+        assert process.monitored_by is not None
+        process.monitored_by[end] = end  # told in this order
+
     def settle(self, outcome: Outcome) -> None:
-        """Hand the outcome to the stream; the lock of the task is held."""
+        """Keep the outcome until the end of the task, whose lock is held."""
         self.outcome = outcome
-        self.run.arrive(self)
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """End the task with its consumer."""
@@ -318,6 +328,19 @@ class _Item(OutcomeMonitor):
             scheduler.timers.cancel(self.timer)
         if not self.linked:
             disown(self.watcher, self)
+
+
+class _End:
+    """The end of a task, by which the stream gets its outcome."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: _Item) -> None:
+        self.item = item
+
+    def down(self, ref: Any, process: Process, reason: Any) -> None:
+        """Hand the outcome to the stream; the supervisor of the task has its Exit already."""
+        self.item.run.arrive(self.item)
 
 
 def _expire(item: _Item) -> None:

@@ -27,6 +27,7 @@ from supervision import (
 )
 from supervision.process_table import Process
 from supervision.scheduler import scheduler
+from supervision.task_monitor import OutcomeMonitor
 from supervision.task_stream import _Run
 from tests.supervision.tasks import (
     DEADLINE,
@@ -179,6 +180,36 @@ class TestResults:
 
         monkeypatch.setattr(_Run, "_await_arrival", finish_first)
         assert list(stream(["idle"], idle_if)) == [("ok", "idle")]
+
+
+    @pytest.mark.parametrize("start", [TaskSupervisor.async_stream, TaskSupervisor.async_stream_nolink])
+    def test_the_next_task_is_started_when_the_one_before_has_ended(
+        self, start: Stream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sup = TaskSupervisor.start_link(max_children=1)
+        began_early = threading.Event()
+        begin, report = _Run.start, OutcomeMonitor.returned
+
+        def note_and_begin(run: _Run, value: int) -> None:
+            if value > 1:
+                began_early.set()
+            begin(run, value)
+
+        def report_and_go_on(monitor: OutcomeMonitor, task: Process, value: int) -> None:
+            report(monitor, task, value)
+            if value == 1:  # it has given its value and is not at its end: does the stream go on without it?
+                began_early.wait(LIMIT / 1000)
+
+        monkeypatch.setattr(_Run, "start", note_and_begin)
+        monkeypatch.setattr(OutcomeMonitor, "returned", report_and_go_on)
+        assert list(start(sup, [1, 2], int, max_concurrency=1)) == [("ok", 1), ("ok", 2)]
+        assert TaskSupervisor.children(sup) == []
+        TaskSupervisor.stop(sup)
+
+    def test_no_task_is_left_when_a_stream_is_over(self, sup: Pid) -> None:
+        for _ in range(100):
+            list(TaskSupervisor.async_stream(sup, range(4), int, max_concurrency=4, ordered=False))
+            assert TaskSupervisor.children(sup) == []
 
 
 class TestLaziness:
