@@ -8,19 +8,25 @@ links and monitors fire.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from supervision import names, signals
 from supervision.errors import AlreadyRegistered, NoProcess
 from supervision.exact_keys import exact
+from supervision.log import logger
 from supervision.process_table import Pid, Process
 from supervision.registry_keys import DuplicateKeys, Entry, UniqueKeys
 from supervision.registry_locks import KeyLocks
 from supervision.scheduler import notify
 
 __all__ = ["RegistryOptions", "Table"]
+
+# Seconds that a death waits for the change that another thread is making, so that listeners hear of it before its links
+# and monitors do. A change takes microseconds, unless a finalizer in the middle of it waits for this very death.
+PATIENCE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +69,24 @@ class Table:
     of the registry, by ``own``, ``link`` and their opposites. The ``__hash__`` and ``__eq__`` of keys run under it and
     must not use the registry. Listeners get their messages under it, so that they see the changes in the order in which
     they were made, and are woken after it.
+
+    A finalizer may run in the middle of a change, on the thread that makes it, and change something itself, or wait for
+    the death of a process. So the lock can be taken again by its thread, ``busy`` tells that a change is half made, and
+    a change that comes then is put off until that one is whole: no two are ever interleaved. A finalizer that meets the
+    lock taken and ``busy`` not yet set, or no longer, makes its change before or after the other one. What a death
+    changes is put off if another thread keeps the lock for long. Whoever puts a change off appends it and then tries
+    the lock; whoever drops the lock looks at ``put_off`` afterwards: so no change is forgotten.
     """
 
-    __slots__ = ("by_key", "entries", "lock", "locks", "meta", "options", "process", "registrants")
+    __slots__ = ("busy", "by_key", "entries", "lock", "locks", "meta", "options", "process", "put_off", "registrants")
 
     def __init__(self, process: Process, options: RegistryOptions) -> None:
         self.process = process
         self.options = options
         self.meta = dict(options.meta)
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self.busy = False
+        self.put_off: deque[Callable[[], list[Process]]] = deque()
         self.locks = KeyLocks(options.name)
         self.entries: dict[Entry, None] = {}
         self.by_key: UniqueKeys | DuplicateKeys = UniqueKeys() if options.unique else DuplicateKeys()
@@ -108,46 +123,105 @@ class Table:
             NoProcess: the process or the registry is dead.
         """
         entry = Entry(process, key, value)
-        with self.lock:
-            holder = self._holder(entry)
-            registrant = self._enlist(process)
-            told = [] if holder is None else self._remove(holder)
-            self.entries[entry] = None
-            self.by_key.add(entry)
-            registrant.entries[entry] = None
-            told += self._tell(("register", self.options.name, key, process.pid, value))
-        _wake(told)
+        self._holder(entry)  # of one that is put off, all that can be refused while its caller listens
+        self._change(lambda: self._enter(entry))
 
     def unregister(self, process: Process, entries: Iterable[Entry]) -> None:
         """Take out entries of a process; those that are no longer there do not matter."""
-        with self.lock:
-            registrant = self.registrants.get(process)
-            if registrant is None:
-                return
-            told = [woken for entry in entries if entry in registrant.entries for woken in self._remove(entry)]
-            if not registrant.entries:
-                self._dismiss(registrant)
-        _wake(told)
+        self._change(lambda: self._take_out(process, entries))
 
     def forget(self, registrant: Registrant) -> None:
-        """Take out all entries of a process that has died."""
-        with self.lock:
-            if self.registrants.get(registrant.process) is not registrant:
-                return  # the registry has died as well, or the last entry is being unregistered
-            told = [woken for entry in list(registrant.entries) for woken in self._remove(entry)]
-            self._dismiss(registrant)
-        _wake(told)
+        """Take out all entries of a process that has died. Readers see none of it any more in any case."""
+        if registrant.linked:  # now, while its end has not told its links yet: that would end the registry
+            signals.unlink(registrant.process, self.process)
+        self.put_off.append(lambda: self._forget(registrant))
+        self._catch_up(PATIENCE_SECONDS)
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """Take out everything: the registry has died. Its links are about to tell the registered processes."""
-        with self.lock:
-            registrants = list(self.registrants.values())
-            self.registrants.clear()
-            self.entries.clear()
-            self.by_key.clear()
+        self.put_off.append(self._clear)
+        self._catch_up(PATIENCE_SECONDS)
+        self.locks.close()
+
+    # How changes take turns
+
+    def _change(self, change: Callable[[], list[Process]]) -> None:
+        """Make a change, and then wake the listeners that it names; put off if it comes in the middle of another."""
+        try:
+            with self.lock:
+                if self.busy:
+                    self.put_off.append(change)
+                    return
+                self.busy = True
+                try:
+                    told = change()
+                finally:
+                    self.busy = False
+            _wake(told)
+        finally:
+            self._catch_up()
+
+    def _catch_up(self, patience: float = 0) -> None:
+        """Make the changes that were put off, unless whoever holds the lock is about to."""
+        while self.put_off and self.lock.acquire(timeout=patience):
+            told: list[Process] = []
+            refusal: Exception | None = None
+            try:
+                if self.busy:  # further up on this very thread
+                    return
+                told = self._make_next()
+            except AlreadyRegistered as error:
+                refusal = error
+            except NoProcess:
+                pass  # who was to be registered has ended meanwhile, or the registry has
+            finally:
+                self.lock.release()
+            _wake(told)
+            if refusal is not None:
+                logger.warning("a registration that a finalizer asked for is refused: %s", refusal)
+
+    def _make_next(self) -> list[Process]:
+        self.busy = True
+        try:
+            return self.put_off.popleft()() if self.put_off else []
+        finally:
+            self.busy = False
+
+    # The changes themselves; each returns the listeners that have to be woken
+
+    def _enter(self, entry: Entry) -> list[Process]:
+        holder = self._holder(entry)
+        registrant = self._enlist(entry.process)
+        told = [] if holder is None else self._remove(holder)
+        self.entries[entry] = None
+        self.by_key.add(entry)
+        registrant.entries[entry] = None
+        return told + self._tell(("register", self.options.name, entry.key, entry.process.pid, entry.value))
+
+    def _take_out(self, process: Process, entries: Iterable[Entry]) -> list[Process]:
+        registrant = self.registrants.get(process)
+        if registrant is None:
+            return []
+        told = [woken for entry in entries if entry in registrant.entries for woken in self._remove(entry)]
+        if not registrant.entries:
+            self._dismiss(registrant)
+        return told
+
+    def _forget(self, registrant: Registrant) -> list[Process]:
+        if self.registrants.get(registrant.process) is not registrant:
+            return []  # the registry has died as well, or the last entry has been unregistered
+        told = [woken for entry in list(registrant.entries) for woken in self._remove(entry)]
+        self._dismiss(registrant)
+        return told
+
+    def _clear(self) -> list[Process]:
+        registrants = list(self.registrants.values())
+        self.registrants.clear()
+        self.entries.clear()
+        self.by_key.clear()
         for registrant in registrants:
             signals.disown(registrant.process, registrant)
-        self.locks.close()
+        return []
 
     def _holder(self, entry: Entry) -> Entry | None:
         """The entry that has the unique key of this one, if its process is dead and has yet to give it back."""
@@ -160,17 +234,16 @@ class Table:
     def _enlist(self, process: Process) -> Registrant:
         registrant = self.registrants.get(process)
         if registrant is not None:
-            return registrant  # if the process is dying, ``forget`` waits for the lock
+            return registrant  # if the process is dying, ``_forget`` comes after this
         registrant = Registrant(self, process)
+        # A process that is dead by now has lost its links already, and gets no new one.
+        registrant.linked = not (self.process in (process.links or ()) or process.dead)
         # Owned before it is linked: if it dies then, ``forget`` removes the link before the link can end the registry.
         if not signals.own(process, registrant):
             raise NoProcess(process.pid)
-        # A process that is dead by now has lost its links already, and gets no new one.
-        was_linked = self.process in (process.links or ()) or process.dead
         if not signals.link(process, self.process):
             signals.disown(process, registrant)
             raise NoProcess(self.options.name)
-        registrant.linked = not was_linked
         self.registrants[process] = registrant
         return registrant
 

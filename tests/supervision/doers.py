@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -40,6 +41,34 @@ def end(pid: Pid, reason: Any = "kill") -> None:
     ref = process.monitor(pid)
     process.exit(pid, reason)
     assert process.receive(lambda message: type(message) is Down and message.ref is ref, timeout=DEADLINE)
+
+
+def in_a_thread(fn: Callable[[], T]) -> T:
+    """What a function returns in a thread of its own, which does not hang."""
+    results: list[T] = []
+    thread = threading.Thread(target=lambda: results.append(fn()), daemon=True)
+    thread.start()
+    thread.join(DEADLINE / 1000)
+    assert not thread.is_alive()
+    return results[0]
+
+
+class Interposed:
+    """A key in whose hashing, and so in the middle of what is done with it, something else is done.
+
+    It stands for a finalizer, which the garbage collector may run in the middle of anything.
+    """
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self.action = action
+        self.acting = False
+
+    def __hash__(self) -> int:
+        if not self.acting:
+            self.acting = True
+            self.action()
+            self.acting = False
+        return 1
 
 
 class EarlyBird:

@@ -181,7 +181,6 @@ class TestResults:
         monkeypatch.setattr(_Run, "_await_arrival", finish_first)
         assert list(stream(["idle"], idle_if)) == [("ok", "idle")]
 
-
     @pytest.mark.parametrize("start", [TaskSupervisor.async_stream, TaskSupervisor.async_stream_nolink])
     def test_the_next_task_is_started_when_the_one_before_has_ended(
         self, start: Stream, monkeypatch: pytest.MonkeyPatch

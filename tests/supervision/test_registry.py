@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,9 @@ from supervision import (
     signals,
     stop,
 )
+from supervision.process_table import Process
+from supervision.registry_process import table_of
+from supervision.registry_table import Registrant, Table
 from tests.supervision.doers import DEADLINE, Doer, EarlyBird, do, end
 from tests.supervision.supervised import until
 
@@ -562,6 +566,60 @@ class TestListeners:
         assert Registry.register("registry", "key") is pid
         assert Registry.count("registry") == 1
         stop(pid)
+
+
+class TestFinalizers:
+    """What a finalizer may do that the garbage collector runs in the middle of a change of the same registry."""
+
+    @pytest.fixture
+    def register_amid(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Registers the doer, and does something else in the middle of that."""
+        enlist = Table._enlist
+
+        def register_amid(action: Callable[[], object], key: Any, doer: Pid) -> None:
+            def interposed(table: Table, process: Process) -> Registrant:
+                monkeypatch.undo()
+                action()
+                return enlist(table, process)
+
+            monkeypatch.setattr(Table, "_enlist", interposed)
+            register(doer, key)
+
+        return register_amid
+
+    def test_one_may_register_and_unregister(
+        self, registry: str, doer: Pid, register_amid: Callable[..., None]
+    ) -> None:
+        def finalizer() -> None:
+            Registry.register(registry, "another")
+            Registry.unregister(registry, "former")
+
+        register(doer, "former")
+        register_amid(finalizer, "key", doer)
+        assert Registry.keys(registry, doer) == ["key", "another"]
+        assert Registry.count(registry) == 2
+
+    def test_one_may_wait_for_the_death_of_a_registered_process(
+        self, registry: str, doer: Pid, other: Pid, register_amid: Callable[..., None]
+    ) -> None:
+        def kill() -> None:
+            killer = threading.Thread(target=process.exit, args=(other, "kill"), daemon=True)
+            killer.start()
+            killer.join(DEADLINE / 1000)
+            assert not killer.is_alive()
+
+        register(other, "former")
+        register_amid(kill, "key", doer)
+        assert Registry.keys(registry, doer) == ["key"]
+        assert Registry.count(registry) == 1
+        assert list(table_of(registry).registrants) == [doer._process]
+
+    def test_one_that_takes_the_key_which_is_being_registered_is_refused_in_the_log(
+        self, unique: str, doer: Pid, other: Pid, register_amid: Callable[..., None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        register_amid(lambda: Registry.via(unique, "key").register_name(other), "key", doer)
+        assert Registry.lookup(unique, "key") == [(doer, None)]
+        assert "'key' is already registered by" in caplog.text
 
 
 class TestMeta:

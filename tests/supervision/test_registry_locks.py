@@ -11,7 +11,7 @@ import pytest
 from supervision import CallError, NoProcess, Pid, Registry, process, stop
 from supervision.registry_process import table_of
 from supervision.threads import current
-from tests.supervision.doers import DEADLINE, Doer, do, end
+from tests.supervision.doers import DEADLINE, Doer, Interposed, do, end, in_a_thread
 from tests.supervision.supervised import until
 
 LOCKS = "locks"
@@ -186,3 +186,31 @@ def test_the_dead_take_no_lock() -> None:
     process.exit(pid, "kill")
     with pytest.raises(NoProcess):
         table_of(LOCKS).locks.take("key", pid._process, current.record)
+
+
+def test_a_finalizer_in_the_middle_of_asking_may_lock_as_well() -> None:
+    inside: list[str] = []
+    key = Interposed(lambda: Registry.lock(LOCKS, "other", lambda: inside.append("finalizer")))
+    in_a_thread(lambda: Registry.lock(LOCKS, key, lambda: inside.append("function")))
+    assert inside.count("function") == 1
+    assert inside[0] == "finalizer"
+
+
+def test_a_finalizer_in_the_middle_of_asking_may_wait_for_a_lock() -> None:
+    holders = [holding("other")]
+
+    def wait() -> None:
+        while holders:
+            holders.pop().leave()
+        Registry.lock(LOCKS, "other", dict)
+
+    assert in_a_thread(lambda: Registry.lock(LOCKS, Interposed(wait), lambda: "value")) == "value"
+
+
+def test_nothing_is_kept_of_locks_that_nobody_holds() -> None:
+    first = holding("key")
+    second = waiting("key")
+    first.leave()
+    second.leave()
+    Registry.lock(LOCKS, "other", dict)
+    assert table_of(LOCKS).locks.lines == {}
