@@ -249,7 +249,7 @@ class _Run:
         return bool(self.queue) and self.queue[0].arrived
 
     def _await_arrival(self, consumer: Process) -> None:
-        """Wait for the end of a task. It is certain: one that does not end by itself is ended by its timeout, if any."""
+        """Wait for the end of a task. It is certain: one that does not end by itself is ended by its timeout."""
         record = current.record
         with self.lock:
             if self.arrivals:

@@ -136,7 +136,7 @@ class TestProgramThatSimplyEnds:
 
     @pytest.mark.row("SU-97")
     def test_one_that_refuses_to_end_is_given_up_within_bounds(self) -> None:
-        lines, took = run_and_time("Tidy.start_link('older')\nfor _ in range(6): block(Stubborn)")
+        lines, took = run_and_time("for _ in range(6): block(Stubborn)")
         assert lines == []
         assert PATIENCE_SECONDS <= took < PATIENCE_SECONDS + 1
 
@@ -144,6 +144,31 @@ class TestProgramThatSimplyEnds:
     def test_one_that_refuses_to_end_does_not_keep_older_ones_from_ending_in_order(self) -> None:
         lines, took = run_and_time("Tidy.start_link('older')\nblock(Stubborn)")
         assert lines == ["terminate older shutdown"]
+        assert TURN_SECONDS <= took < TURN_SECONDS + 1
+
+    @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="3.12 starts no thread any more that could run others")
+    def test_each_has_its_share_however_many_refuse_to_end(self) -> None:
+        lines, took = run_and_time("Tidy.start_link('older')\nfor _ in range(6): block(Stubborn)")
+        assert lines == ["terminate older shutdown"]
+        assert took < PATIENCE_SECONDS + 1
+
+    def test_those_that_are_linked_to_nobody_end_at_once(self) -> None:
+        lines, took = run_and_time("for n in range(9): Tidy.start(n)")
+        assert sorted(lines) == [f"terminate {n} shutdown" for n in range(9)]
+        assert took < AT_ONCE
+
+    def test_those_that_are_linked_to_nobody_and_ignore_the_order_share_one_turn(self) -> None:
+        lines, took = run_and_time("""
+def ignore(started):
+    process.trap_exit(True)
+    started.set()
+    process.receive(lambda message: False)
+for _ in range(9):
+    started = threading.Event()
+    process.spawn(ignore, started)
+    assert started.wait(30)
+""")
+        assert lines == []
         assert TURN_SECONDS <= took < TURN_SECONDS + 1
 
 
@@ -159,6 +184,21 @@ children = [supervision.child_spec((Tidy, n), id=n) for n in range(3)]
 supervision.Supervisor.start_link(children, strategy="one_for_all")
 """
         assert output_of(program).splitlines() == [f"terminate {n} shutdown" for n in (2, 1, 0)]
+
+    def test_a_supervisor_ends_before_others_that_are_younger(self) -> None:
+        program = f"""{BEGIN}
+supervision.Supervisor.start_link([(Tidy, "app")], strategy="one_for_all")
+Tidy.start_link("linked")
+Tidy.start("unlinked")
+"""
+        assert output_of(program).splitlines() == [f"terminate {who} shutdown" for who in ("app", "linked", "unlinked")]
+
+    @pytest.mark.parametrize("supervisor", ["Supervisor.start([child], strategy='one_for_one')", "DynamicSupervisor"])
+    def test_a_supervisor_that_is_linked_to_nobody_ends_its_children_too(self, supervisor: str) -> None:
+        start = f"supervision.{supervisor}"
+        if supervisor == "DynamicSupervisor":
+            start = "supervision.DynamicSupervisor.start_child(supervision.DynamicSupervisor.start(), child)"
+        assert output_of(f"{BEGIN}\nchild = (Tidy, 'app')\n{start}") == "terminate app shutdown"
 
     def test_a_child_that_is_only_linked_to_its_supervisor_is_left_to_it(self) -> None:
         program = f"""{BEGIN}

@@ -37,5 +37,5 @@ class TestShutDown:
         pid = process.spawn(process.receive)
         process.exit(pid, "kill")
         began = time.monotonic()
-        _shut_down(pid._process, began + 60)
+        _shut_down([pid._process], began + 60)
         assert time.monotonic() - began < 30
