@@ -13,7 +13,7 @@ from supervision.exits import describe
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.scheduler import deliver
-from supervision.signals import unwatch, watch
+from supervision.signals import forget_monitor, unwatch, watch, watch_for
 from supervision.threads import current, library_call
 
 __all__ = ["AsyncCall", "acall"]
@@ -22,10 +22,11 @@ __all__ = ["AsyncCall", "acall"]
 class AsyncCall(Call):
     """A call that a coroutine awaits: its end sets a future, in the thread of the event loop."""
 
-    __slots__ = ("future", "loop")
+    __slots__ = ("asker", "future", "loop")
 
     def __init__(self, request: Any) -> None:
         super().__init__(current.record, None, request)
+        self.asker = current.record.process  # whose coroutine it is; None for a thread that is no process yet
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[tuple[bool, Any]] = self.loop.create_future()
 
@@ -74,7 +75,9 @@ def _post(dest: Any, question: AsyncCall) -> Process:
     target = names.resolve(dest)
     if target is current.record.process:
         raise CallError(f"a process cannot call itself: {dest!r}")
-    if not watch(target, question, question):
+    asker = question.asker
+    # On behalf of the process, since one that is killed while it awaits is refused when it would withdraw.
+    if not (watch(target, question, question) if asker is None else watch_for(asker, target, question, question)):
         raise NoProcess(dest)
     deliver(target, question)
     return target
@@ -83,4 +86,6 @@ def _post(dest: Any, question: AsyncCall) -> Process:
 @library_call
 def _withdraw(target: Process, question: AsyncCall) -> None:
     question.fired.acquire(False)
+    if question.asker is not None:
+        forget_monitor(question.asker, question)
     unwatch(target, question)

@@ -27,8 +27,10 @@ from supervision import (
     process,
     reply,
     stop,
+    zombies,
 )
 from supervision.async_calls import AsyncCall
+from tests.supervision.runtime import eventually
 
 
 class Keeper(Actor):
@@ -122,6 +124,24 @@ class TestAcall:
 
         asyncio.run(main())
         assert not keeper._process.monitored_by
+
+    def test_a_process_that_is_killed_in_one_leaves_no_monitor_behind(self, keeper: Pid) -> None:
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        async def main() -> None:
+            loops.append(asyncio.get_running_loop())
+            await acall(keeper, "keep", INFINITY)
+
+        caller = process.spawn(lambda: asyncio.run(main()))
+        assert eventually(lambda: call(keeper, "count")[1] == 1)
+        process.exit(caller, "kill")
+        assert not keeper._process.monitored_by
+        loops[0].call_soon_threadsafe(int)  # or its thread would sleep on
+        assert eventually(lambda: not zombies())
+
+    def test_a_call_that_has_ended_is_no_monitor_of_the_caller_any_more(self, keeper: Pid) -> None:
+        assert asyncio.run(acall(keeper, "count"))[0] == "count"
+        assert not process.self()._process.monitors
 
     def test_an_answer_after_the_loop_is_closed_harms_nobody(self, keeper: Pid) -> None:
         loop = asyncio.new_event_loop()
