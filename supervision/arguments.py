@@ -19,6 +19,7 @@ __all__ = [
     "count",
     "fraction",
     "is_milliseconds",
+    "listed",
     "milliseconds",
     "one_of",
     "seconds",
@@ -118,6 +119,22 @@ def a_callable(name: str, value: Any) -> Callable[..., Any]:
         function: Callable[..., Any] = value
         return function
     raise BadType(_refusal(name, "callable", value))
+
+
+def listed(name: str, value: Any, things: str) -> list[Any]:
+    """Returns the members of an iterable, which a string is not taken for.
+
+    Args:
+        name: the argument.
+        value: what was given.
+        things: what its members are.
+
+    Raises:
+        BadType: it is a string, or cannot be iterated.
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise BadType(_refusal(name, f"a list of {things}", value))
+    return list(value)
 
 
 def unknown_options(owner: str, given: Iterable[Any], allowed: Iterable[str]) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from supervision import names
-from supervision.arguments import milliseconds
+from supervision.arguments import listed, milliseconds
 from supervision.calls import Call, cast
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
@@ -24,13 +24,18 @@ __all__ = ["abcast", "multi_call"]
 
 _Dest = TypeVar("_Dest")
 
+_DESTINATIONS: Final = "pids, names and vias"
+
 
 def abcast(pids: Iterable[Any], message: Any) -> None:
     """Casts ``message`` to each of ``pids``.
 
+    Raises:
+        BadType: ``pids`` is a single one, or no iterable.
+
     Counterpart: ``gen_server:abcast/2``.
     """
-    for pid in pids:
+    for pid in listed("pids", pids, _DESTINATIONS):
         cast(pid, message)
 
 
@@ -46,12 +51,15 @@ def multi_call(pids: Iterable[_Dest], request: Any, timeout: float = INFINITY) -
     Returns:
         The answers by destination, and the destinations that did not answer.
 
+    Raises:
+        BadType: ``pids`` is a single one, or no iterable.
+
     Counterpart: ``gen_server:multi_call/4``.
     """
     milliseconds("timeout", timeout)
     me = this_process()
     record = current.record
-    targets = {dest: names.find(dest) for dest in pids}
+    targets = {dest: names.find(dest) for dest in listed("pids", pids, _DESTINATIONS)}
     asked = {
         dest: (target, _SharedCall(record, me.pid, request))
         for dest, target in targets.items()

@@ -12,6 +12,7 @@ from supervision import (
     Pid,
     Reply,
     Stop,
+    abcast,
     call,
     cast,
     multi_call,
@@ -19,6 +20,19 @@ from supervision import (
     stop,
 )
 from tests.supervision.actors import DEADLINE, Echo, held, idle, nothing_more
+
+
+class TestDestinations:
+    @pytest.mark.parametrize("ask", [multi_call, abcast])
+    @pytest.mark.parametrize("wrong", ["name", None, 5])
+    def test_what_is_no_list_is_refused(self, ask: Any, wrong: Any) -> None:
+        with pytest.raises(BadType, match=f"pids must be a list of pids, names and vias, got {wrong!r}"):
+            ask(wrong, "question")
+
+    @pytest.mark.parametrize("ask", [multi_call, abcast])
+    def test_a_single_pid_is_refused(self, ask: Any, server: Pid) -> None:
+        with pytest.raises(BadType, match="pids must be a list of pids, names and vias, got <Pid"):
+            ask(server, "question")
 
 
 class TestMultiCall:
