@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from supervision import calls, exits
 from supervision.actor import Actor
 from supervision.arguments import unknown_options
+from supervision.bodies import body_of
 from supervision.calls import Call, Caller, call, cause_of
 from supervision.child_reports import report_failed_start, report_unexpected
 from supervision.child_spec import ChildSpec, ChildType, child_spec
@@ -62,10 +63,16 @@ class _Errand:
 
 @library_call
 def ask(sup: Any, operation: str, argument: Any) -> Any:
-    """Have a supervisor do something, and raise here what it finds wrong."""
+    """Have a supervisor do something, and raise here what it finds wrong.
+
+    Raises:
+        NoProcess: there is no such process.
+        BadArgument: it is no supervisor, and has not been asked.
+    """
     request = _Request(operation, argument)
     answer = _ask_in_place(sup, request) if type(sup) is Process else UNSET
     if answer is UNSET:
+        body_of(sup, SupervisorServer, "a supervisor")
         answer = call(sup, request, INFINITY)
     if isinstance(answer, SupervisionError):
         raise answer

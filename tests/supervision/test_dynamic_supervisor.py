@@ -651,10 +651,16 @@ class TestAskedByActors:
         end(actor, "kill")
         end(other, "kill")
 
-    def test_another_kind_of_actor_is_sent_the_request(self) -> None:
+    def test_another_kind_of_actor_is_refused(self) -> None:
         actor, other = Doer.start(None), Doer.start(None)
-        with pytest.raises(ServerExit):  # it has no idea what that is
-            do(actor, lambda: DynamicSupervisor.count_children(other))
+
+        def ask() -> None:
+            with pytest.raises(BadArgument, match="expected a supervisor"):
+                DynamicSupervisor.count_children(other)
+
+        do(actor, ask)
+        end(actor, "kill")
+        end(other, "kill")
 
 
 class TestFaults:

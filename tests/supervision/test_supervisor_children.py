@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,19 +10,23 @@ import pytest
 from supervision import (
     AlreadyPresent,
     AlreadyStarted,
+    BadArgument,
     BadType,
     CallTimeout,
     ChildCounts,
     ChildInfo,
+    DynamicSupervisor,
     NoProcess,
     NotFound,
     Running,
     Supervisor,
+    TaskSupervisor,
     call,
     cast,
     process,
 )
 from tests.supervision.supervised import Journal, Script, Worker, down, end, pid_of, pids_of, worker, writers
+from tests.supervision.tasks import idle
 
 
 class TestStartChild:
@@ -288,6 +293,31 @@ class TestAnySupervisor:
         Supervisor.stop(sup, reason)
         assert journal[3:] == [("down", number, "shutdown") for number in (3, 2, 1)]
         assert down(ref) == reason
+
+
+class TestNoSupervisor:
+    @pytest.mark.parametrize("named", [True, False])
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda pid: Supervisor.start_child(pid, Worker),
+            lambda pid: Supervisor.terminate_child(pid, "child"),
+            Supervisor.which_children,
+            Supervisor.count_children,
+            lambda pid: DynamicSupervisor.start_child(pid, Worker),
+            TaskSupervisor.children,
+            lambda pid: TaskSupervisor.async_(pid, dict),
+            lambda pid: TaskSupervisor.start_child(pid, dict),
+            lambda pid: list(TaskSupervisor.async_stream(pid, [1], int)),
+        ],
+    )
+    def test_another_process_is_refused_and_hears_of_nothing(self, ask: Callable[[Any], Any], named: bool) -> None:
+        pid = process.spawn(idle)
+        process.register("no supervisor", pid)
+        with pytest.raises(BadArgument, match=r"expected a supervisor, got .*, which is none"):
+            ask("no supervisor" if named else pid)
+        assert not pid._process.mailbox
+        process.exit(pid, "kill")
 
 
 class TestMemory:
