@@ -115,30 +115,40 @@ class TaskStream(Iterator[Outcome]):
 
     def __init__(self, plan: _Plan) -> None:
         self._plan = plan
-        self._run: _Run | None = None
-        self._results: Generator[Outcome, None, None] | None = None
+        self._results: _Results | None = None
 
     def __iter__(self) -> Iterator[Outcome]:
-        if self._results is not None:
-            return self
-        stream = TaskStream(self._plan)
-        stream._begin()
-        return stream
+        return _Results(self._plan) if self._results is None else self
 
     def __next__(self) -> Outcome:
-        return next(self._results or self._begin())
+        if self._results is None:
+            self._results = _Results(self._plan)
+        return next(self._results)
 
     def close(self) -> None:
         """End the tasks of the run that ``next`` on the stream itself has begun, before this returns."""
-        results = self._results or self._begin()
-        assert self._run is not None
-        self._run.closing = True
-        results.close()
+        if self._results is None:
+            self._results = _Results(self._plan)
+        self._results.close()
 
-    def _begin(self) -> Generator[Outcome, None, None]:
-        self._run = _Run(self._plan)
-        self._results = _results(self._plan, self._run)
-        return self._results
+
+class _Results(Iterator[Outcome]):
+    """One run, which refuses strangers before they get at it: what a generator raises ends it for everybody."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self._run = _Run(plan)
+        self._generator = _results(plan, self._run)
+
+    def __next__(self) -> Outcome:
+        consumer = self._run.consumer
+        if consumer is not None and consumer is not current.record.process:
+            self._run.check_consumer()
+        return next(self._generator)
+
+    def close(self) -> None:
+        """End the tasks, before this returns."""
+        self._run.closing = True
+        self._generator.close()
 
 
 def _results(plan: _Plan, run: _Run) -> Generator[Outcome, None, None]:
@@ -161,7 +171,7 @@ def _results(plan: _Plan, run: _Run) -> Generator[Outcome, None, None]:
             do_later(run.close)
         else:
             run.close()
-        if isinstance(source, Generator) or (isinstance(source, TaskStream) and not dropped):
+        if isinstance(source, Generator) or (isinstance(source, TaskStream | _Results) and not dropped):
             source.close()
 
 
@@ -193,9 +203,19 @@ class _Run:
         return not self.running and not self.queue
 
     @library_call
+    def check_consumer(self) -> Process:
+        """The calling process. The first one to ask has begun; any other is refused."""
+        me = this_process()
+        if self.consumer is None:
+            self.consumer = me
+        if self.consumer is not me:
+            raise CallError(f"the stream must be consumed by {self.consumer.pid!r}, which began, not by {me.pid!r}")
+        return me
+
+    @library_call
     def start(self, value: Any) -> None:
         """Start the task for one item."""
-        plan, consumer = self.plan, self._check_consumer()
+        plan, consumer = self.plan, self.check_consumer()
         # A consumer that traps exits hears of an exit by the stream, not by an Exit; all the same no task outlives it.
         item = _Item(self, consumer, value if self.options.zip_input_on_exit else None, linked=self._links(consumer))
         self.running[item] = None
@@ -210,7 +230,7 @@ class _Run:
     @library_call
     def next_results(self) -> list[Outcome]:
         """The next result, or none yet: then a task has ended, and another may take its place."""
-        consumer = self._check_consumer()
+        consumer = self.check_consumer()
         if not self._sort_arrivals() and not self._has_result():
             self._await_arrival(consumer)
             self._sort_arrivals()
@@ -236,14 +256,6 @@ class _Run:
 
     def _links(self, consumer: Process) -> bool:
         return self.plan.linked and not consumer.trap_exit
-
-    def _check_consumer(self) -> Process:
-        me = this_process()
-        if self.consumer is None:
-            self.consumer = me
-        if self.consumer is not me:
-            raise CallError(f"the stream must be consumed by {self.consumer.pid!r}, which began, not by {me.pid!r}")
-        return me
 
     def _has_result(self) -> bool:
         return bool(self.queue) and self.queue[0].arrived

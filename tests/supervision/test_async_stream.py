@@ -254,7 +254,17 @@ class TestLaziness:
             return "refused"
 
         assert outcome_of(stranger) == "refused"
+        results.close()
         wait_for_end_of_tasks()
+
+    @pytest.mark.parametrize("begin", [iter, lambda results: results])
+    def test_a_stranger_that_is_refused_takes_nothing_from_the_consumer(
+        self, stream: Stream, begin: Callable[[Any], Iterator[Any]]
+    ) -> None:
+        results = begin(stream([1, 2, 3], int, max_concurrency=1))
+        assert next(results) == ("ok", 1)
+        assert isinstance(outcome_of(lambda: next(results)), CallError)
+        assert list(results) == [("ok", 2), ("ok", 3)]
 
     @pytest.mark.row("TK-38")
     def test_its_items_may_come_from_another_stream(self, stream: Stream) -> None:
