@@ -57,6 +57,17 @@ class Killed(BaseException):
 class SupervisionError(Exception):
     """The base of every error that the library finds and raises."""
 
+    def __reduce__(self) -> Any:
+        # What Exception has calls the class with the text, where most of these take something else.
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[SupervisionError], args: tuple[Any, ...]) -> SupervisionError:
+    """An error that has been copied or pickled; its attributes are set after this."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
 
 class BadArgument(SupervisionError, ValueError):
     """An argument has the right type and a value that is refused."""

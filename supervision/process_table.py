@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 from supervision import exits
 
@@ -54,6 +54,12 @@ class Pid:
         # A label is the user's, and a supervisor that cannot name a child in its report would end by that.
         return f"<Pid {self._number} {shown if isinstance(shown, str) else exits.describe(shown)}>"
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
     def __reduce__(self) -> Any:
         raise TypeError("a Pid is meaningful only in the operating-system process that made it; it cannot be pickled")
 
@@ -71,6 +77,12 @@ class Ref:
 
     def __repr__(self) -> str:
         return f"<Ref {self._number}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
 
 class Watcher(Protocol):

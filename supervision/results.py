@@ -23,6 +23,9 @@ class Unset:
     def __repr__(self) -> str:
         return "UNSET"
 
+    def __reduce__(self) -> str:
+        return "UNSET"  # copied and pickled by its name, for it is told by its identity
+
 
 UNSET: Final = Unset()
 """Tells an argument that was left out from one that is None."""

@@ -6,7 +6,7 @@ Counterpart: ``erlang:send_after/3`` and its family. They import from ``supervis
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from supervision import arguments, names, signals, timed_messages
 from supervision.death import run_as_guest
@@ -34,6 +34,12 @@ class TimerRef:
     def __init__(self, timer: Timer, dest: Any) -> None:
         self._timer = timer
         self._dest = dest
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
 
 @library_call

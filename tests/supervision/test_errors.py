@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -88,3 +90,16 @@ class TestAttributes:
     def test_a_bad_return_has_the_callback_and_the_value(self) -> None:
         bad = errors.BadReturn("Counter", "init", 5, "Ok")
         assert (bad.callback, bad.value) == ("init", 5)
+
+
+def remade_by_pickle(error: Any) -> Any:
+    return pickle.loads(pickle.dumps(error))
+
+
+@pytest.mark.parametrize("remake", [copy.copy, copy.deepcopy, remade_by_pickle])
+@pytest.mark.parametrize(("error", "built_in", "text"), EXAMPLES)
+def test_a_copy_has_the_same_text_and_attributes(error: Exception, built_in: type, text: str, remake: Any) -> None:
+    error.add_note("seen at night")
+    twin = remake(error)
+    assert type(twin) is type(error)
+    assert (str(twin), twin.args, vars(twin)) == (text, error.args, vars(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import gc
 import pickle
 import threading
@@ -175,6 +176,14 @@ class TestPids:
                 function("name")
         with pytest.raises(BadType, match="expected a Pid"):
             process.exit(7, "kill")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("remake", [copy.copy, copy.deepcopy])
+    def test_a_copy_of_what_stands_for_something_is_the_same_object(self, remake: Any) -> None:
+        pid, ref = process.spawn_monitor(dict)
+        timer = process.send_after(pid, "message", 1)
+        for identity in (pid, ref, timer):
+            assert remake(identity) is identity
+        process.receive(Down)
 
     def test_one_cannot_be_pickled(self) -> None:
         with pytest.raises(TypeError, match="meaningful only in the operating-system process that made it"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -22,6 +24,11 @@ RESULTS: list[Any] = [
 
 
 class TestResult:
+    @pytest.mark.parametrize("remake", [copy.copy, copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result))])
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_it_equals_its_copy(self, result: Any, remake: Any) -> None:
+        assert remake(result) == result
+
     @pytest.mark.parametrize("result", RESULTS)
     def test_it_equals_one_of_its_class_with_the_same_fields(self, result: Any) -> None:
         twin = type(result)(*(getattr(result, name) for name in result.__match_args__))
