@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from supervision.errors import BadArgument, BadType
 from supervision.messages import INFINITY
@@ -28,24 +28,29 @@ __all__ = [
 
 _Choice = TypeVar("_Choice", bound=str)
 
+# Of any duration, in its unit. More is no time that anybody means, and the clock's float would no longer tell
+# milliseconds apart.
+LONGEST: Final = 2**52
+
 
 def milliseconds(name: str, value: Any, *, infinity: bool = True) -> int | float:
     """Returns a duration in milliseconds that is a whole number, or ``INFINITY`` where that is allowed.
 
     Raises:
         BadType: it is a float, a bool or no number at all.
-        BadArgument: it is negative, or ``INFINITY`` where a limit is needed.
+        BadArgument: it is negative, 2**52 or more, or ``INFINITY`` where a limit is needed.
     """
-    if (type(value) is int and value >= 0) or (value is INFINITY and infinity):  # what every call meets, in one step
+    # What every call meets, in one step.
+    if (type(value) is int and 0 <= value < LONGEST) or (value is INFINITY and infinity):
         duration: int | float = value
         return duration
     expected = "a whole number of milliseconds" + (" or INFINITY" if infinity else "")
-    return _whole(name, value, expected, minimum=0, infinity=infinity)
+    return _bounded(name, _whole(name, value, expected, minimum=0, infinity=infinity))
 
 
 def is_milliseconds(value: Any) -> bool:
     """Tells whether ``milliseconds`` would accept the value."""
-    return _is_infinity(value) or (_is_whole(value) and value >= 0)
+    return _is_infinity(value) or (_is_whole(value) and 0 <= value < LONGEST)
 
 
 def seconds(name: str, value: Any) -> int:
@@ -53,9 +58,10 @@ def seconds(name: str, value: Any) -> int:
 
     Raises:
         BadType: it is a float, a bool or no number at all.
-        BadArgument: it is less than 1, or ``INFINITY``.
+        BadArgument: it is less than 1, 2**52 or more, or ``INFINITY``.
     """
-    return int(_whole(name, value, "a whole number of seconds, at least 1", minimum=1, infinity=False))
+    expected = "a whole number of seconds, at least 1"
+    return int(_bounded(name, _whole(name, value, expected, minimum=1, infinity=False)))
 
 
 def count(name: str, value: Any, *, minimum: int = 0, infinity: bool = False) -> int | float:
@@ -163,6 +169,13 @@ def _whole(name: str, value: Any, expected: str, *, minimum: int, infinity: bool
     elif not _is_whole(value):
         raise BadType(_refusal(name, expected, value))
     raise BadArgument(_refusal(name, expected, value))
+
+
+def _bounded(name: str, duration: int | float) -> int | float:
+    if duration < LONGEST or duration == INFINITY:
+        return duration
+    bits = int(duration).bit_length()  # Python refuses to print a number that is large enough
+    raise BadArgument(f"{name} must be less than 2**52, got {duration if bits <= 1024 else f'a number of {bits} bits'}")
 
 
 def _is_whole(value: Any) -> bool:

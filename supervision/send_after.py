@@ -6,12 +6,12 @@ Counterpart: ``erlang:send_after/3`` and its family. They import from ``supervis
 from __future__ import annotations
 
 import time
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from supervision import arguments, names, signals, timed_messages
 from supervision.death import run_as_guest
 from supervision.deeds import do_later
-from supervision.errors import BadArgument, BadType
+from supervision.errors import BadType
 from supervision.foreign import this_process
 from supervision.log import logger
 from supervision.process_table import Pid, Process
@@ -21,9 +21,6 @@ from supervision.timed_messages import TimedMessage
 from supervision.timers import Timer
 
 __all__ = ["TimerRef", "cancel_timer", "exit_after", "read_timer", "send_after"]
-
-# Milliseconds. More is no time that anybody means, and the clock's float would no longer tell milliseconds apart.
-LONGEST_MILLISECONDS: Final = 2**52
 
 
 class TimerRef:
@@ -81,8 +78,6 @@ def exit_after(dest: Any, reason: Any, milliseconds: int) -> TimerRef:
 def _deadline(dest: Any, milliseconds: int) -> float:
     """When a timer is due, on the monotonic clock in seconds; refuses what is no time and no destination."""
     arguments.milliseconds("milliseconds", milliseconds, infinity=False)
-    if milliseconds >= LONGEST_MILLISECONDS:
-        raise BadArgument(f"milliseconds must be less than 2**52, got {milliseconds!r}")
     names.check_destination(dest)
     return time.monotonic() + milliseconds / 1000
 

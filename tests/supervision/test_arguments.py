@@ -16,7 +16,7 @@ NO_WHOLE_NUMBERS: list[Any] = [0.5, 2.0, math.nan, -math.inf, True, False, None,
 
 
 class TestMilliseconds:
-    @given(st.integers(min_value=0))
+    @given(st.integers(min_value=0, max_value=2**52 - 1))
     def test_whole_numbers_of_at_least_zero_are_returned(self, value: int) -> None:
         assert arguments.milliseconds("timeout", value) == value
 
@@ -52,8 +52,19 @@ class TestMilliseconds:
         assert arguments.is_milliseconds(value)
 
 
+class TestLongest:
+    @pytest.mark.parametrize("check", [arguments.milliseconds, arguments.seconds])
+    @pytest.mark.parametrize("value", [2**52, 10**400, 1 << 20_000], ids=["least", "beyond floats", "beyond printing"])
+    def test_more_than_a_clock_can_tell_is_a_bad_argument(self, check: Any, value: int) -> None:
+        with pytest.raises(BadArgument, match=r"^period must be less than 2\*\*52, got "):
+            check("period", value)
+
+    def test_the_predicate_knows_it_too(self) -> None:
+        assert not arguments.is_milliseconds(2**52)
+
+
 class TestSeconds:
-    @given(st.integers(min_value=1))
+    @given(st.integers(min_value=1, max_value=2**52 - 1))
     def test_whole_numbers_of_at_least_one_are_returned(self, value: int) -> None:
         assert arguments.seconds("max_seconds", value) == value
 
