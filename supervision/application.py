@@ -16,7 +16,7 @@ from supervision import exits, names, process, signals
 from supervision.actor import Actor
 from supervision.arguments import a_callable, boolean
 from supervision.calls import cast
-from supervision.errors import BadArgument, StartError
+from supervision.errors import BadArgument, BadType, StartError
 from supervision.log import logger
 from supervision.messages import Exit
 from supervision.process_table import Pid, Process, live_processes
@@ -80,6 +80,8 @@ def run(
 
 
 def _checked_signals(on_signal: Mapping[int, Callable[[], object]]) -> dict[int, Callable[[], object]]:
+    if not isinstance(on_signal, Mapping):
+        raise BadType(f"on_signal must be a mapping of signals to functions, got {on_signal!r}")
     for number, function in on_signal.items():
         if number not in signal.valid_signals() or number in (*SIGNALS, *UNCATCHABLE):
             others = "SIGTERM, SIGINT, SIGKILL and SIGSTOP"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 from supervision.errors import BadType, Killed, ReceiveTimeout
 from supervision.process_table import Process
@@ -75,7 +75,7 @@ def _predicate(match: Match) -> Callable[[Any], object]:
         if isinstance(types, tuple) and not all(isinstance(kind, type) for kind in types):
             raise BadType(f"match must be a type, a tuple of types or a predicate, got {match!r}")
         return lambda message: isinstance(message, types)
-    if not callable(match):
+    if not callable(match) or get_origin(match) is not None:  # list[int] can be called, and would make a list
         raise BadType(f"match must be a type, a tuple of types or a predicate, got {match!r}")
     return match
 

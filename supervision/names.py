@@ -111,8 +111,11 @@ def unregister(name: str) -> None:
     """Take ``name`` back.
 
     Raises:
+        BadType: it is no string.
         NoProcess: nobody has it.
     """
+    if not isinstance(name, str):
+        raise BadType(f"name must be a string, got {name!r}")
     with _lock:
         process = _names.pop(name, None)
         if process is None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from supervision.errors import BadArgument, BadType
 from supervision.log import logger
 from supervision.process_table import Process
 from supervision.readiness import MailedSource, forget, watch
@@ -24,6 +25,9 @@ __all__ = ["OsChild", "OsCommand"]
 # Seconds. A process that is killed is gone within milliseconds unless the kernel itself holds it, for a disk say.
 KILLED_WITHIN: Final = 1.0
 
+# What the operating system takes for an argument, as subprocess does.
+_ARGUMENT: Final = (str, bytes, os.PathLike)
+
 
 @dataclass(frozen=True, slots=True)
 class OsCommand:
@@ -34,12 +38,25 @@ class OsCommand:
         cwd: the directory to run it in; None: the one of this process.
         environment: its environment variables; None: those of this process.
         pass_fds: the descriptors that it inherits besides stdout and stderr, under the same numbers.
+
+    Raises:
+        BadType: the arguments are no tuple of strings, or the environment is no mapping.
+        BadArgument: there are no arguments.
     """
 
     arguments: tuple[str, ...]
     cwd: str | None = None
     environment: Mapping[str, str] | None = None
     pass_fds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        parts = self.arguments
+        if not isinstance(parts, tuple | list) or not all(isinstance(part, _ARGUMENT) for part in parts):
+            raise BadType(f"arguments must be a tuple of strings, got {parts!r}")
+        if not parts:
+            raise BadArgument(f"arguments must be a tuple of at least the program, got {parts!r}")
+        if self.environment is not None and not isinstance(self.environment, Mapping):
+            raise BadType(f"environment must be a mapping or None, got {self.environment!r}")
 
 
 class _Notice(Protocol):

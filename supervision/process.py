@@ -241,6 +241,7 @@ def demonitor(ref: Ref, *, flush: bool = False) -> bool:
     """
     if not isinstance(ref, Ref):
         raise BadType(f"ref must be a Ref, got {ref!r}")
+    arguments.boolean("flush", flush)
     me = this_process()
     prevented = signals.demonitor(me, ref)
     if flush and not prevented:

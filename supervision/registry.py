@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from supervision.arguments import a_callable, boolean, count, one_of
+from supervision.arguments import a_callable, boolean, count, listed, one_of
 from supervision.child_spec import ChildSpec
 from supervision.errors import BadArgument, BadChildSpec, BadType, NotFound
 from supervision.exact_keys import exact
@@ -76,7 +76,7 @@ class Registry:
             name=check_name(name),
             unique=one_of("keys", keys, KEYS) == "unique",
             listeners=_checked_listeners(listeners),
-            meta={exact(key): value for key, value in (meta or {}).items()},
+            meta=_checked_meta(meta),
         )
         return start(RegistryProcess, options, StartOptions(name=name), linked=True)
 
@@ -313,13 +313,21 @@ class Registry:
 
 
 def _checked_listeners(listeners: Any) -> tuple[Pid | str, ...]:
-    if isinstance(listeners, str) or not isinstance(listeners, Iterable):
-        raise BadType(f"listeners must be a list of pids and registered names, got {listeners!r}")
-    checked = tuple(listeners)
+    checked = tuple(listed("listeners", listeners, "pids and registered names"))
     for listener in checked:
         if not isinstance(listener, Pid | str):
             raise BadType(f"listeners must be a list of pids and registered names, got {listener!r} in it")
+        if listener == "":
+            raise BadArgument("listeners must be a list of pids and registered names, got '' in it")
     return checked
+
+
+def _checked_meta(meta: Any) -> dict[Hashable, Any]:
+    if meta is None:
+        return {}
+    if not isinstance(meta, Mapping):
+        raise BadType(f"meta must be a mapping or None, got {meta!r}")
+    return {exact(key): value for key, value in meta.items()}
 
 
 def _process_of(pid: Any) -> Process:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from supervision import signals, task_stream
-from supervision.arguments import a_callable, count, milliseconds, one_of
+from supervision.arguments import a_callable, count, listed, milliseconds, one_of
 from supervision.child_spec import ChildSpec, Shutdown, default_child_spec
 from supervision.errors import BadChildSpec, BadType, CallError, CallTimeout, TaskExit
 from supervision.exits import is_reason
@@ -218,7 +218,7 @@ class Task(Generic[T]):
 
         Counterpart: ``Task.await_many/2``.
         """
-        tasks = list(tasks)
+        tasks = listed("tasks", tasks, "tasks")
         terms = Terms(milliseconds("timeout", timeout), impatient=True, for_good=True)
         outcomes = _collect_many(tasks, terms)
         for outcome in outcomes.values():
@@ -250,7 +250,7 @@ class Task(Generic[T]):
 
         Counterpart: ``Task.yield_many/2``.
         """
-        tasks = list(tasks)
+        tasks = listed("tasks", tasks, "tasks")
         most = INFINITY if limit is None else count("limit", limit, minimum=1)
         finish = _FINISH[one_of("on_timeout", on_timeout, tuple(_FINISH))]
         outcomes: dict[Task[T], Outcome | None] = {}

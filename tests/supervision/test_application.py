@@ -132,6 +132,11 @@ class TestSignals:
         assert signal.getsignal(signal.SIGHUP) is before
         assert signal.set_wakeup_fd(-1) == -1
 
+    @pytest.mark.parametrize("wrong", [5, [1]])
+    def test_it_refuses_what_does_not_map_signals_to_functions(self, wrong: Any) -> None:
+        with pytest.raises(BadType, match="on_signal must be a mapping of signals to functions"):
+            supervision.run([], on_signal=wrong)
+
     def test_a_signal_during_the_start_ends_the_tree_when_it_has_started(self) -> None:
         journal: Journal = []
 

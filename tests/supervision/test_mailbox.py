@@ -136,7 +136,7 @@ class TestReceive:
         process.spawn(body)
         assert process.receive(timeout=DEADLINE) == "timed out"
 
-    @pytest.mark.parametrize("match", ["a string", 1, (str, "x"), [str]])
+    @pytest.mark.parametrize("match", ["a string", 1, (str, "x"), [str], list[int]])
     def test_what_is_no_match_is_refused(self, match: Any) -> None:
         with pytest.raises(BadType, match="match must be a type, a tuple of types or a predicate"):
             process.receive(match, timeout=0)

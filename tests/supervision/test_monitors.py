@@ -60,6 +60,10 @@ class TestMonitor:
         process.exit(pid, "abc")
         assert process.receive(timeout=DEADLINE) == Down(ref, "watched", "abc")
 
+    def test_flush_is_true_or_false(self) -> None:
+        with pytest.raises(BadType, match="flush must be True or False, got 1"):
+            process.demonitor(process.monitor(process.self()), flush=1)  # type: ignore[arg-type]
+
     @pytest.mark.row("MO-05")
     def test_a_process_may_monitor_itself_and_never_hears_of_it(self) -> None:
         ref = process.monitor(process.self())

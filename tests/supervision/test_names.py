@@ -142,6 +142,11 @@ class TestRegister:
         with pytest.raises(NoProcess, match="'worker'"):
             process.unregister("worker")
 
+    @pytest.mark.parametrize("name", [[], 5, None])
+    def test_what_is_no_string_is_no_name_to_give_back(self, name: Any) -> None:
+        with pytest.raises(BadType, match="name must be a string"):
+            process.unregister(name)
+
     @pytest.mark.row("NM-07")
     @pytest.mark.parametrize("name", [1, None, ("a", "b"), b"bytes", Pid])
     def test_what_is_no_name_is_refused(self, name: Any) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from supervision import (
     INFINITY,
+    BadArgument,
+    BadType,
     ChildSpec,
     OsCommand,
     OsProcess,
@@ -84,6 +86,19 @@ class TestEnd:
         with pytest.raises(StartError) as failed:
             OsProcess.start(OsCommand(("/no/such/program",)))
         assert isinstance(failed.value.__cause__, FileNotFoundError)
+
+    @pytest.mark.parametrize(
+        ("wrong", "error", "text"),
+        [
+            ({"arguments": "ls -l"}, BadType, "arguments must be a tuple of strings, got 'ls -l'"),
+            ({"arguments": ("ls", 5)}, BadType, "arguments must be a tuple of strings, got .'ls', 5."),
+            ({"arguments": ()}, BadArgument, "arguments must be a tuple of at least the program"),
+            ({"arguments": ("ls",), "environment": 5}, BadType, "environment must be a mapping or None, got 5"),
+        ],
+    )
+    def test_a_wrong_command_is_refused_where_it_is_made(self, wrong: Any, error: type[Exception], text: str) -> None:
+        with pytest.raises(error, match=text):
+            OsCommand(**wrong)
 
     def test_it_refuses_what_is_no_command(self) -> None:
         with pytest.raises(StartError, match="OsCommand"):

@@ -88,6 +88,10 @@ class TestStartLink:
             ({"name": "registry", "keys": "unique", "listeners": "one"}, BadType, "listeners must be a list of pids"),
             ({"name": "registry", "keys": "unique", "listeners": [1]}, BadType, "listeners must be .*, got 1 in it"),
             ({"name": "registry", "keys": "unique", "meta": {"a": 1}, "listeners": None}, BadType, "listeners must be"),
+            ({"name": "registry", "keys": "unique", "listeners": [""]}, BadArgument, "listeners must be .*, got ''"),
+            ({"name": "registry", "keys": "unique", "meta": 5}, BadType, "meta must be a mapping or None, got 5"),
+            ({"name": "registry", "keys": "unique", "meta": 0}, BadType, "meta must be a mapping or None, got 0"),
+            ({"name": "registry", "keys": "unique", "meta": [("a", 1)]}, BadType, "meta must be a mapping or None"),
         ],
     )
     def test_a_wrong_option_is_refused_before_anything_is_started(

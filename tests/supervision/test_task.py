@@ -283,6 +283,12 @@ class TestAwait:
             task.await_(timeout)
         assert task.await_() == 1
 
+    @pytest.mark.parametrize("ask", [Task.await_many, Task.yield_many])
+    @pytest.mark.parametrize("wrong", [5, None, Task.completed])
+    def test_what_is_no_list_of_tasks_is_refused(self, ask: Any, wrong: Any) -> None:
+        with pytest.raises(BadType, match="tasks must be a list of tasks"):
+            ask(wrong(1) if callable(wrong) else wrong)
+
     def test_an_exception_that_is_returned_is_a_value(self) -> None:
         error = ValueError("no failure")
         assert Task.async_(lambda: error).await_(DEADLINE) is error
