@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, Final, get_origin
+from typing import Any, Final, TypeGuard, get_origin
 
 from supervision.errors import BadType, Killed, ReceiveTimeout
 from supervision.process_table import Process
@@ -16,7 +16,7 @@ from supervision.scheduler import scheduler
 from supervision.threads import ThreadRecord
 from supervision.waits import deadline_after, park
 
-__all__ = ["Match", "receive", "take_all", "wait_for_mail"]
+__all__ = ["Match", "is_predicate", "receive", "take_all", "wait_for_mail"]
 
 Match = type | tuple[type, ...] | Callable[[Any], object] | None
 """What a receive takes: instances of a type or of one of several, what a predicate accepts, or (None) anything."""
@@ -75,9 +75,15 @@ def _predicate(match: Match) -> Callable[[Any], object]:
         if isinstance(types, tuple) and not all(isinstance(kind, type) for kind in types):
             raise BadType(f"match must be a type, a tuple of types or a predicate, got {match!r}")
         return lambda message: isinstance(message, types)
-    if not callable(match) or get_origin(match) is not None:  # list[int] can be called, and would make a list
+    if not is_predicate(match):
         raise BadType(f"match must be a type, a tuple of types or a predicate, got {match!r}")
     return match
+
+
+def is_predicate(match: Any) -> TypeGuard[Callable[..., Any]]:
+    """Whether ``match`` is a function that says what is taken."""
+    # list[int] can be called, too, and would make a list.
+    return callable(match) and not isinstance(match, type) and get_origin(match) is None
 
 
 def _take_first(process: Process, accepts: Callable[[Any], object], skipped: list[Any]) -> Any:

@@ -180,7 +180,7 @@ def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
     """
     arguments.milliseconds("timeout", timeout)
     me, record = this_process(), current.record
-    if match is not None and callable(match) and not isinstance(match, type):
+    if mailbox.is_predicate(match):
         match = functools.partial(run_exposed, me, record, match)  # the user's code, in which a kill may strike
     return mailbox.receive(me, record, match, timeout)
 
