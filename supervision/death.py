@@ -249,10 +249,11 @@ def _seal_linked(death: Death, links: dict[Process, None], deaths: list[Death]) 
 
 
 def _tell(death: Death, deaths: list[Death], last: bool) -> None:
-    process, links = death.process, death.links or {}
-    if process.crash is not None and not any(_reports_for(peer, process) for peer in links):
+    process, links = death.process, death.links
+    if process.crash is not None and not any(_reports_for(peer, process) for peer in links or ()):
         reports.report(process)
-    _signal_links(death, links, deaths, last)
+    if links:
+        _signal_links(death, links, deaths, last)
     if process.crash is not None and not death.reported:  # the parent has just died itself
         reports.report(process)
     _signal_monitors(death)
@@ -270,13 +271,15 @@ def _tell(death: Death, deaths: list[Death], last: bool) -> None:
 
 def _signal_links(death: Death, links: dict[Process, None], deaths: list[Death], last: bool) -> None:
     """Send EXIT along the links; notes whether the supervisor that started the process has got it and will report."""
-    _notify_owed(death)
+    if death.owed is not None:
+        _notify_owed(death)
     # The latest link first, which is the parent's last: what it started ends before its supervisor starts it again.
     for peer in itertools.islice(reversed(links), death.signalled, None):
         many = len(deaths)
         with peer.lock:
             _signal_link(death, peer, deaths)
-        _notify_owed(death)
+        if death.owed is not None:
+            _notify_owed(death)
         if len(deaths) > many:
             _let_all_go(deaths, last)
         death.signalled += 1
@@ -302,9 +305,9 @@ def _signal_link(death: Death, peer: Process, deaths: list[Death]) -> None:
 
 
 def _notify_owed(death: Death) -> None:
-    if death.owed is not None:
-        notify(death.owed)
-        death.owed = None
+    assert death.owed is not None
+    notify(death.owed)
+    death.owed = None
 
 
 def _reports_for(peer: Process, process: Process) -> bool:
@@ -321,7 +324,8 @@ def exit_queue(process: Process, sender: Pid) -> deque[Any]:
 def _signal_monitors(death: Death) -> None:
     process = death.process
     while True:
-        _notify_owed(death)
+        if death.owed is not None:
+            _notify_owed(death)
         # One by one under the lock: a ``demonitor`` in between either removes its own or finds it delivered.
         with process.lock:
             if not process.monitored_by:
