@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -22,26 +23,38 @@ class Napper(Actor):
 
 
 class Gate:
-    """A place where threads get stuck, and a kill cannot free them."""
+    """A place where threads get stuck, and a kill cannot free them.
+
+    They wait in the system: a kill in the middle of a threading.Event would leave its lock taken.
+    """
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
-        self.opened = threading.Event()
+        self.is_open = False
+        self.inside, self.outside = socket.socketpair()
 
     def hold(self) -> None:
-        self.entered.release()
-        while not self.opened.is_set():
+        has_entered = False
+        while not self.is_open:
             try:
-                self.opened.wait()
-            except supervision.Killed:
+                if not has_entered:
+                    has_entered = True
+                    self.entered.release()
+                self.inside.recv(1)
+            except (supervision.Killed, OSError):
                 continue
+
+    def open(self) -> None:
+        self.is_open = True
+        self.outside.close()
 
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
-    gate.opened.set()
+    gate.open()
+    gate.inside.close()
 
 
 def stuck(gate: Gate, **options: Any) -> supervision.Pid:
@@ -74,14 +87,14 @@ class TestZombies:
 
     def test_one_whose_thread_has_come_back_is_gone(self, gate: Gate) -> None:
         kill(stuck(gate))
-        gate.opened.set()
+        gate.open()
         self.wait_until_none_is_left()
         assert supervision.stats().zombies == 0
 
     def test_a_live_process_that_is_stuck_is_none(self, gate: Gate) -> None:
         pid = stuck(gate)
         assert supervision.zombies() == []
-        gate.opened.set()
+        gate.open()
         kill(pid)
 
     def test_an_idle_process_that_is_killed_is_none(self) -> None:
@@ -129,7 +142,7 @@ class TestActors:
         running, waiting, suspended = stuck(gate, label="running"), Napper.start(), Napper.start()
         supervision.sys.suspend(suspended)
         assert [info.status for info in supervision.actors()] == ["running", "waiting", "suspended"]
-        gate.opened.set()
+        gate.open()
         for pid in (running, waiting, suspended):
             kill(pid)
 
@@ -148,7 +161,7 @@ class TestActors:
         assert [info.pid for info in supervision.actors()] == orders["pid"]
         for pid in (first, second, third):
             kill(pid)
-        gate.opened.set()
+        gate.open()
 
     def test_adopted_threads_are_not_among_them(self) -> None:
         process.self()
@@ -198,5 +211,5 @@ class TestNobodyIsAsked:
         asking.start()
         asking.join(PATIENCE)
         assert len(answers) == 3
-        gate.opened.set()
+        gate.open()
         end(sup)
