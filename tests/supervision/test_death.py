@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import logging
 import sys
@@ -83,6 +84,7 @@ def interrupted_at(number: int, work: Callable[[], object]) -> bool:
                 sys.setprofile(None)
                 raise KeyboardInterrupt
 
+    gc.disable()  # or the call might be one of its callbacks, out of which nothing comes
     sys.setprofile(count)
     try:
         work()
@@ -90,6 +92,7 @@ def interrupted_at(number: int, work: Callable[[], object]) -> bool:
         return True
     finally:
         sys.setprofile(None)
+        gc.enable()
     return False
 
 
