@@ -165,7 +165,7 @@ def cast(dest: Any, message: Any) -> None:
 
     Counterpart: ``gen_server:cast/2``.
     """
-    target = dest if type(dest) is Process else names.find(dest)
+    target = dest if type(dest) is Process else names.find_receiver(dest)
     if target is None:
         return
     order = Cast()

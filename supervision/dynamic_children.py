@@ -10,14 +10,19 @@ from typing import Any
 from supervision import children
 from supervision.child_spec import ChildSpec
 from supervision.children import Child, ChildCounts, ChildInfo
-from supervision.errors import BadArgument, MaxChildren, NotFound, StartError
+from supervision.errors import BadArgument, BadChildSpec, MaxChildren, NotFound, StartError
 from supervision.process_table import Pid, Process
 from supervision.restart import RestartIntensity
 from supervision.supervisor_children import Clocks, SupervisorChildren
 from supervision.supervisor_flags import DynamicFlags
 from supervision.termination import terminate_together
 
-__all__ = ["DynamicChildren"]
+__all__ = ["DynamicChildren", "significant_is_refused"]
+
+
+def significant_is_refused(spec: ChildSpec) -> BadChildSpec:
+    """What to raise where a child is significant: a DynamicSupervisor never ends by the end of a child."""
+    return BadChildSpec(f"child {spec.id!r}: significant must be False under a DynamicSupervisor, got True")
 
 
 class DynamicChildren(SupervisorChildren):
@@ -43,6 +48,8 @@ class DynamicChildren(SupervisorChildren):
 
     def start_child(self, spec: ChildSpec) -> Pid | None:
         """Start one more child."""
+        if spec.significant:  # it was meant for a Supervisor
+            raise significant_is_refused(spec)
         if len(self.by_pid) >= self.max_children:
             raise MaxChildren(f"the supervisor has {len(self.by_pid)} children, as many as max_children allows")
         pid = children.start(self.process, spec, self.extra_arguments)

@@ -10,7 +10,7 @@ from typing import Any
 
 from supervision import names
 from supervision.child_spec import ChildSpec, child_spec
-from supervision.dynamic_children import DynamicChildren
+from supervision.dynamic_children import DynamicChildren, significant_is_refused
 from supervision.errors import BadChildSpec, BadReturn, BadType
 from supervision.process_table import Pid, Process
 from supervision.results import Ok
@@ -129,5 +129,5 @@ class DynamicSupervisor(SupervisorBase):
         """
         spec = child_spec(child)
         if spec.significant:
-            raise BadChildSpec(f"child {spec.id!r}: significant must be False under a DynamicSupervisor, got True")
+            raise significant_is_refused(spec)
         return ask(sup, "start_child", spec)  # type: ignore[no-any-return]

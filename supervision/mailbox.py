@@ -26,8 +26,12 @@ _release: Final = methodcaller("release")
 _NONE: Final = object()
 
 
-def receive(process: Process, record: ThreadRecord, match: Match, timeout: float) -> Any:
+def receive(process: Process, record: ThreadRecord, match: Match, timeout: float, *, for_the_loop: bool = False) -> Any:
     """Return the first message of ``process``, which the calling thread runs, that matches.
+
+    What the runtime tells the loop of an actor, such as that it is time to look at a timeout, stays where it is for
+    the loop: a callback that receives must not take it away. Its classes say so by ``for_the_loop``, and the loop's own
+    code by the argument.
 
     Raises:
         ReceiveTimeout: none came within ``timeout`` milliseconds.
@@ -39,12 +43,12 @@ def receive(process: Process, record: ThreadRecord, match: Match, timeout: float
     process.skipped = skipped
     try:
         while True:
-            message = _take_first(process, accepts, skipped)
+            message = _take_first(process, accepts, skipped, for_the_loop)
             if message is not _NONE:
                 return message
             if timeout == 0 or not wait_for_mail(process, record, deadline, _any_message):
                 # What came in the last moment counts; Erlang looks at the queue before it looks at the clock.
-                message = _take_first(process, accepts, skipped)
+                message = _take_first(process, accepts, skipped, for_the_loop)
                 if message is not _NONE:
                     return message
                 raise ReceiveTimeout(f"no matching message came within {timeout} milliseconds")
@@ -86,7 +90,9 @@ def is_predicate(match: Any) -> TypeGuard[Callable[..., Any]]:
     return callable(match) and not isinstance(match, type) and get_origin(match) is None
 
 
-def _take_first(process: Process, accepts: Callable[[Any], object], skipped: list[Any]) -> Any:
+def _take_first(
+    process: Process, accepts: Callable[[Any], object], skipped: list[Any], for_the_loop: bool = False
+) -> Any:
     mailbox = process.mailbox
     while mailbox:
         try:
@@ -94,7 +100,7 @@ def _take_first(process: Process, accepts: Callable[[Any], object], skipped: lis
         except IndexError:  # emptied by the death of the process
             break
         skipped.append(message)  # first, so that a predicate that raises loses nothing
-        if accepts(message):
+        if (for_the_loop or not getattr(type(message), "for_the_loop", False)) and accepts(message):
             return skipped.pop()
     return _NONE
 

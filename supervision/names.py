@@ -18,6 +18,7 @@ __all__ = [
     "check_destination",
     "check_name",
     "find",
+    "find_receiver",
     "is_via",
     "register",
     "registered_names",
@@ -168,6 +169,22 @@ def find(dest: Any) -> Process | None:
         return None
     check_destination(dest)
     return find(dest.whereis_name())
+
+
+def find_receiver(dest: Any) -> Process | None:
+    """``find`` for whoever sends without wanting to know of failures: a via that raises finds nobody.
+
+    Raises:
+        BadType: ``dest`` is none of these.
+    """
+    try:
+        return find(dest)
+    except BadType:
+        raise
+    except Exception:
+        if is_via(dest):
+            return None
+        raise
 
 
 def resolve(dest: Any) -> Process:

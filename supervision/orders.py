@@ -5,7 +5,7 @@ They come through the mailbox like the messages of others; ``server`` carries th
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from supervision.process_table import Pid, Process
 from supervision.threads import ThreadRecord
@@ -20,6 +20,8 @@ class TimeoutCheck:
     ``deadline`` is the very object of the actor that it was made for, or None: what it is about is compared when it is
     taken.
     """
+
+    for_the_loop: ClassVar[bool] = True
 
     __slots__ = ("deadline",)
 

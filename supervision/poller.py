@@ -14,7 +14,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 if TYPE_CHECKING:
     from supervision.process_table import Process
@@ -48,6 +48,8 @@ class Source:
     hung up or an error is pending: from then on a short read does not mean drained, since the end and the data before
     it may have been told as one.
     """
+
+    for_the_loop: ClassVar[bool] = True
 
     __slots__ = ("armed", "ended", "fd", "posted", "process", "reader", "watched", "watches_writing", "writer")
 

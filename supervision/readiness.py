@@ -7,7 +7,7 @@ not wait is sent the source itself as a message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from supervision.poller import Source
 from supervision.process_table import Process
@@ -40,6 +40,8 @@ class MailedSource(Source):
 
     That of a plain Source may run its process straight from the event, past the mailbox: a connection's does.
     """
+
+    for_the_loop: ClassVar[bool] = False
 
     __slots__ = ()
 

@@ -163,7 +163,7 @@ class StaticChildren(SupervisorChildren):
 
     def _ended(self, child: Child) -> None:
         if child.pid is not None:
-            del self.by_pid[child.pid]
+            self.by_pid.pop(child.pid, None)  # gone, if it was that of another child too
             child.pid = None
         if child.spec.restart == "temporary":
             del self.by_id[exact(child.spec.id)]

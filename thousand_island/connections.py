@@ -7,6 +7,7 @@ before anybody hears of the death.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
@@ -18,12 +19,14 @@ __all__ = ["Connections", "Drain"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drain:
-    """Tells a connection that its server stops or suspends.
+    """Tells the loop of a connection that its server stops or suspends.
 
     Attributes:
         deadline: the moment on the monotonic clock, in seconds, when it is killed; INFINITY: never.
         stops: whether the order to end follows; a server that suspends gives none.
     """
+
+    for_the_loop: ClassVar[bool] = True
 
     deadline: float
     stops: bool

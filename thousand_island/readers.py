@@ -12,12 +12,15 @@ import threading
 import time
 from typing import Any, ClassVar, Protocol
 
+from supervision import mailbox
 from supervision import process as processes
+from supervision.foreign import this_process
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.readiness import Source, forget, post, watch
 from supervision.scheduler import deliver
 from supervision.signals import end
+from supervision.threads import current, library_call
 from supervision.waits import deadline_after
 from thousand_island.errors import SocketClosed, SocketTimeout
 from thousand_island.transports.ssl import SSL
@@ -122,6 +125,8 @@ class DescriptorReader:
 class _Arrival:
     """What a BlockingReader sends; has the flag of a Source."""
 
+    for_the_loop: ClassVar[bool] = True
+
     __slots__ = ("posted",)
 
     def __init__(self) -> None:
@@ -191,7 +196,7 @@ class BlockingReader:
         if self.reading is None:
             return _not_the_end(self.transport.recv(self.socket, length, left))
         try:
-            processes.receive(lambda message: message is self.source, timeout=left)
+            _take_out(self.source, left)
         except TimeoutError:
             raise SocketTimeout("nothing came in time") from None
         self.source.posted.release()
@@ -217,6 +222,11 @@ class BlockingReader:
     def _post(self) -> None:
         if self.source.posted.acquire(False):
             deliver(self.process, self.source)
+
+
+@library_call
+def _take_out(arrival: _Arrival, timeout: float) -> None:
+    mailbox.receive(this_process(), current.record, lambda one: one is arrival, timeout, for_the_loop=True)
 
 
 def _not_the_end(data: bytes) -> bytes:

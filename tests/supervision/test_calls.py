@@ -313,13 +313,26 @@ class TestCall:
         stop(other)
 
 
+class Broken:
+    """A via that cannot say who has its name."""
+
+    def register_name(self, pid: Any) -> bool:
+        return False
+
+    def unregister_name(self) -> None:
+        raise AssertionError
+
+    def whereis_name(self) -> Any:
+        raise LookupError("it is down")
+
+
 class TestCast:
     @pytest.mark.row("GS-26")
     def test_it_never_raises_for_want_of_a_receiver(self, server: Pid) -> None:
         cast(server, "new state")
         assert call(server, lambda caller, state: Reply(state, state)) == "new state"
         process.exit(server, "kill")
-        for dest in (server, "nobody has this name", None):
+        for dest in (server, "nobody has this name", None, Broken()):
             cast(dest, "message")
 
     @pytest.mark.parametrize("dest", [1, ("via", "x")])

@@ -189,6 +189,12 @@ class TestStartChild:
             DynamicSupervisor.start_child("nobody", child)
 
     @pytest.mark.row("DS-09")
+    def test_a_significant_child_that_was_meant_for_another_supervisor_is_refused(self) -> None:
+        sup = DynamicSupervisor.start_link()
+        with pytest.raises(BadChildSpec, match="significant must be False under a DynamicSupervisor"):
+            Supervisor.start_child(sup, worker(1, restart="temporary", significant=True))
+        DynamicSupervisor.stop(sup)
+
     def test_a_significant_child_is_refused_in_the_caller(self) -> None:
         with pytest.raises(BadChildSpec, match="significant"):
             DynamicSupervisor.start_child("nobody", worker(1, restart="temporary", significant=True))

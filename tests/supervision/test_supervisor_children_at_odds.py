@@ -9,6 +9,7 @@ import pytest
 
 from supervision import (
     Actor,
+    AlreadyStarted,
     ChildSpec,
     Down,
     NoReply,
@@ -59,6 +60,36 @@ class TestChildThatAsks:
             do(child, lambda: process.exit(sup, "kill"))
         assert caught.value.reason == "killed"
         assert not process.is_alive(sup)
+
+
+class TestOneProcessForTwoChildren:
+    @pytest.fixture
+    def sup(self) -> Any:
+        def single() -> Pid:
+            """What whoever starts a service that may run already does."""
+            try:
+                return Doer.start_link(None, name="single")
+            except AlreadyStarted as already:
+                process.link(already.pid)
+                return already.pid
+
+        children = [child_spec(Doer, id=id_, start=single, args=()) for id_ in ("a", "b")]
+        sup = Supervisor.start(children, strategy="one_for_all")
+        assert pid_of(sup, "a") is pid_of(sup, "b")
+        return sup
+
+    def test_it_is_restarted_for_both(self, sup: Any) -> None:
+        before = pid_of(sup, "a")
+        process.exit(before, "kill")
+        until(lambda: process.whereis("single") not in (None, before))
+        assert pid_of(sup, "a") is pid_of(sup, "b") is process.whereis("single")
+        Supervisor.stop(sup)
+
+    def test_it_is_ended_with_the_first_and_the_other_can_be_ended_too(self, sup: Any) -> None:
+        for id_ in ("a", "b"):
+            Supervisor.terminate_child(sup, id_)
+        assert process.whereis("single") is None
+        Supervisor.stop(sup)
 
 
 class TestOddChildren:

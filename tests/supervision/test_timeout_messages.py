@@ -22,7 +22,7 @@ from supervision import (
     send,
     stop,
 )
-from tests.supervision.actors import Scripted, heard, nothing_more
+from tests.supervision.actors import DEADLINE, Scripted, heard, nothing_more
 from tests.supervision.runtime import eventually
 
 
@@ -81,6 +81,25 @@ class TestTimeout:
     def test_a_time_that_is_none_is_refused(self, wrong: Any, error: type[Exception]) -> None:
         with pytest.raises(error, match="milliseconds must be a whole number of milliseconds or INFINITY"):
             Timeout(wrong, "tick")
+
+
+class TestReceiveInACallback:
+    @pytest.mark.parametrize("match", [None, object, lambda message: message == "wanted"])
+    def test_the_look_at_the_timeout_is_no_message(self, actor: Pid, match: Any) -> None:
+        def receive(state: Any) -> Any:
+            send(state, ("receives", None))
+            send(state, ("received", process.receive(match, timeout=DEADLINE)))
+            return NoReply(state)
+
+        def wait(state: Any) -> Any:
+            cast(actor, receive)
+            return NoReply(state, timeout=0)
+
+        cast(actor, wait)
+        assert heard() == ("receives", None)
+        send(actor, "wanted")
+        assert heard() == ("received", "wanted")
+        assert nothing_more()
 
 
 @pytest.mark.row("GS-42")

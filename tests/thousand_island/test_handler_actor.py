@@ -386,6 +386,26 @@ class TestOwner:
         assert not handle.secure
 
 
+class TestReceive:
+    def test_a_callback_that_receives_does_not_take_what_tells_of_data(self) -> None:
+        class Receiving(Telling):
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                if data == b"receive":
+                    process.send(state, ("receives", None))
+                    socket.send(process.receive(timeout=DEADLINE))
+                socket.send(data)
+                return Continue(state)
+
+        with serve(Receiving, handler_options=process.self()) as server, server.connect() as client:
+            client.sendall(b"receive")
+            assert message() == ("receives", None)
+            pid = server.only_connection()
+            client.sendall(b"more")
+            until(lambda: pid._process.skipped)  # the word of it has come, and is not what is received
+            process.send(pid, b"message")
+            assert receive_exactly(client, 18) == b"messagereceivemore"
+
+
 class TestTerminate:
     def test_it_runs_after_the_callback_that_says_why(self) -> None:
         class Thorough(Telling):
