@@ -168,6 +168,9 @@ def receive(match: tuple[type, ...] | Callable[[Any], object] | None = None, *, 
 def receive(match: mailbox.Match = None, *, timeout: float = INFINITY) -> Any:
     """Takes the first message that matches out of the caller's mailbox, waiting for one if need be.
 
+    In a callback of an actor it sees what others have sent, also calls and casts, but not what the runtime tells the
+    loop.
+
     Args:
         match: a type, a tuple of types, a predicate, or None for any message. The others stay, in their order. A kill
             interrupts a predicate, as it does the code that called this.
