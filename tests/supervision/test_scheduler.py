@@ -239,6 +239,7 @@ class TestFullStack:
 
     def test_an_actor_it_sends_to_handles_that_with_the_next_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
         echo = Echo.start_link()
+        assert eventually(lambda: not echo._process.running.locked())  # or nobody would need to enqueue it
         with monkeypatch.context() as patch:
             patch.setattr(scheduler, "enqueue", self.fail)
             with pytest.raises(RecursionError):

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from supervision import process
+from supervision import mailbox
+from supervision.foreign import this_process
+from supervision.threads import current
 from tests.thousand_island.serving import DEADLINE
 from thousand_island import SocketClosed, SocketTimeout
 from thousand_island.transports import TCP
@@ -40,7 +42,9 @@ def ends(listener: Any) -> Iterator[tuple[Stream, socket.socket]]:
 def is_told(stream: Stream) -> bool:
     """Whether the owner is told, now or soon; takes the message."""
     try:
-        process.receive(lambda message: message is stream.source, timeout=DEADLINE)
+        mailbox.receive(
+            this_process(), current.record, lambda message: message is stream.source, DEADLINE, for_the_loop=True
+        )
     except TimeoutError:
         return False
     stream.source.posted.release()
