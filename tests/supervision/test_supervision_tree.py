@@ -8,6 +8,7 @@ import pytest
 import supervision
 from supervision import Actor, Backoff, DynamicSupervisor, Ok, Pid, Supervisor, TreeNode, child_spec, process
 from supervision.messages import Down
+from tests.supervision.supervised import until
 
 PATIENCE = 10.0
 
@@ -58,6 +59,8 @@ class TestTree:
 
     def test_a_node_says_what_is_known_of_the_process(self) -> None:
         sup = Supervisor.start_link([child_spec(Worker, id="a")], strategy="one_for_one", name="top")
+        (info,) = Supervisor.which_children(sup)
+        until(lambda: not (sup._process.running.locked() or info.pid._process.running.locked()))  # type: ignore[union-attr]
         (root,) = supervision.tree()
         (child,) = root.children
         assert (root.pid, root.label, root.id, root.kind, root.status) == (
@@ -67,7 +70,6 @@ class TestTree:
             "supervisor",
             "waiting",
         )
-        (info,) = Supervisor.which_children(sup)
         expected = TreeNode(
             pid=info.pid,  # type: ignore[arg-type]
             label="Worker",

@@ -175,7 +175,7 @@ class TestStalled:
                     clients.enter_context(server.connect())
                 begun(1_000)
                 assert len(server.connections()) == 1_000
-                assert threading.active_count() < threads + 20
+                assert threading.active_count() < threads + 100  # some slices were taken for blocked ones
                 with connect_tls(server, certificates.trusting()) as client:
                     assert exchange(client, b"HELLO") == b"HELLO"
             ended(1_001)
