@@ -10,6 +10,7 @@ import pytest
 import supervision
 from supervision import Actor, BadArgument, BadType, NoReply, Supervisor, child_spec, process
 from supervision.messages import Down
+from tests.supervision.supervised import until
 
 PATIENCE = 10.0
 
@@ -127,6 +128,7 @@ class TestZombies:
 class TestActors:
     def test_they_are_listed_with_what_is_known_of_them(self) -> None:
         pid = Napper.start(name="napper", label="a label")
+        until(lambda: not pid._process.running.locked())
         (info,) = supervision.actors()
         assert (info.pid, info.label, info.name, info.kind, info.status, info.message_queue_len) == (
             pid,
@@ -141,6 +143,7 @@ class TestActors:
     def test_the_status_tells_what_runs_waits_or_is_suspended(self, gate: Gate) -> None:
         running, waiting, suspended = stuck(gate, label="running"), Napper.start(), Napper.start()
         supervision.sys.suspend(suspended)
+        until(lambda: not waiting._process.running.locked())
         assert [info.status for info in supervision.actors()] == ["running", "waiting", "suspended"]
         gate.open()
         for pid in (running, waiting, suspended):
