@@ -14,13 +14,14 @@ import threading
 from supervision import death, names
 from supervision.process_table import Process, live_processes, quarantined
 from supervision.scheduler import scheduler
-from supervision.threads import ThreadRecord, current
+from supervision.threads import ThreadRecord, current, interpreter
 
 __all__ = ["start_empty"]
 
 
 def start_empty() -> None:
     """Make the runtime of a forked child empty. Runs in the child, before ``fork`` returns there."""
+    interpreter.lock = threading.Lock()
     _leave_thread()
     _bury_processes()
     death.undertaker = Process("deed", death.undertaker.body, contextvars.Context())

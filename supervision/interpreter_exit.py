@@ -56,6 +56,7 @@ def stop_everything() -> None:
         # The oldest first, so that nobody is left who would restart the others.
         for process in _living():
             signals.end(process, "killed")
+        interpreter.end()
 
 
 def _shut_down_roots(deadline: float) -> None:

@@ -14,7 +14,7 @@ from traceback import FrameSummary
 from typing import Final
 
 from supervision.process_table import live_processes, quarantined
-from supervision.threads import GIL_ENABLED, ThreadRecord
+from supervision.threads import GIL_ENABLED, ThreadRecord, interpreter
 
 __all__ = ["blocked_places", "stack_of"]
 
@@ -92,6 +92,6 @@ def _dumped() -> Iterator[tuple[int, Stack]]:
 
 def _dump() -> str:
     with tempfile.TemporaryFile() as file:  # faulthandler writes to a descriptor
-        faulthandler.dump_traceback(file, all_threads=True)
+        interpreter.stop_threads(lambda: faulthandler.dump_traceback(file, all_threads=True))
         file.seek(0)
         return file.read().decode(errors="replace")

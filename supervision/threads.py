@@ -170,12 +170,31 @@ class ThreadRecord:
 
 
 class Interpreter:
-    """What the runtime knows of the interpreter: whether it is ending, and threads will soon be frozen."""
+    """What the runtime knows of the interpreter: whether it is ending, and threads will soon be frozen.
 
-    __slots__ = ("ending",)
+    Without the GIL it can be had to stop all threads for a moment. A thread that is frozen in the middle of that keeps
+    the interpreter from ending. So ``lock`` is held meanwhile, and guards ``ended``, after which nobody does it any
+    more.
+    """
+
+    __slots__ = ("ended", "ending", "lock")
 
     def __init__(self) -> None:
         self.ending = False
+        self.ended = False
+        self.lock = threading.Lock()
+
+    def stop_threads(self, look: Callable[[], object]) -> bool:
+        """Call ``look``, which stops all threads for a moment; False if it is too late for that."""
+        with self.lock:
+            if not self.ended:
+                look()
+            return not self.ended
+
+    def end(self) -> None:
+        """Threads are about to be frozen. Waits for one that is just stopping the others."""
+        with self.lock:
+            self.ended = True
 
 
 interpreter: Final = Interpreter()
@@ -208,8 +227,9 @@ def strike(process: Process, record: ThreadRecord, *, again: bool = False) -> No
         again: even if it has been struck: a strike that hits a destructor, of whatever object the thread drops at that
             moment, goes nowhere.
     """
-    if not GIL_ENABLED:
-        sys._current_frames()  # stops every thread for a moment: the fence of this protocol (see the module's text)
+    # Stops every thread for a moment: the fence of this protocol (see the module's text).
+    if not (GIL_ENABLED or interpreter.stop_threads(sys._current_frames)):
+        return
     with record.lock:
         if record.exposed is process and (again or not process.struck):
             process.struck = True

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from supervision import mailbox
+from supervision import mailbox, process
 from supervision.foreign import this_process
 from supervision.threads import current
 from tests.thousand_island.serving import DEADLINE
 from thousand_island import SocketClosed, SocketTimeout
 from thousand_island.transports import TCP
-from thousand_island.transports.stream import OpenStream, Stream
+from thousand_island.transports.stream import Stream
 
 
 @pytest.fixture
@@ -230,9 +230,13 @@ class TestDropped:
             gc.collect()
             assert client.recv(1) == b""
 
-    def test_one_that_is_closed_has_no_destructor(self, ends: Any) -> None:
-        stream, _ = ends
-        assert type(stream) is OpenStream
-        stream.close()
-        assert not hasattr(type(stream), "__del__")
-        assert stream.closed
+    def test_one_that_has_been_handed_over_has_no_destructor(self, listener: Any) -> None:
+        with socket.create_connection(TCP.sockname(listener), timeout=DEADLINE / 1000) as client:
+            stream = TCP.accept(listener)
+            TCP.controlling_process(stream, process.self())
+            sock = stream.sock
+            del stream
+            gc.collect()
+            sock.send(b"open")
+            assert client.recv(4) == b"open"
+            sock.close()

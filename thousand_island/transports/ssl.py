@@ -23,7 +23,7 @@ from thousand_island.transports.stream import Stream
 from thousand_island.transports.tcp import TCP
 from thousand_island.transports.tls_context import cached_context, new_context
 from thousand_island.transports.tls_options import TLSOptions
-from thousand_island.transports.tls_stream import OpenTLSStream, TLSStream
+from thousand_island.transports.tls_stream import TLSStream
 
 __all__ = ["SSL", "TLSInformation"]
 
@@ -101,7 +101,7 @@ class SSL(TCP):
         """
         sock, address = listener.accept()
         sock.setblocking(False)
-        stream = OpenTLSStream(sock, listener.options, this_process(), listener.tls.context)
+        stream = TLSStream(sock, listener.options, this_process(), listener.tls.context)
         if listener.options.proxy_protocol is not None:
             stream.meet(address_info(address))
         return stream
@@ -147,7 +147,7 @@ class SSL(TCP):
             raise SocketClosed("the connection is closed")
         if stream.buffered:
             raise PlaintextPending(f"{len(stream.buffered)} bytes came in clear before the upgrade and were not read")
-        return OpenTLSStream.over(stream, cached_context(TLSOptions.new(options)))
+        return TLSStream.over(stream, cached_context(TLSOptions.new(options)))
 
     # The method itself: a function around it would be one more on the path of every request. It narrows the type of
     # the stream, and no connection of this transport has another.

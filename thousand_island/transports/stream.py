@@ -24,7 +24,7 @@ from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.proxy_arrival import ProxyArrival
 from thousand_island.transports.proxy_protocol import ProxyHeader
 
-__all__ = ["READ_SIZE", "OpenStream", "Stream"]
+__all__ = ["READ_SIZE", "Stream"]
 
 # Bytes that one read asks for. More would not be quicker on loopback, and the C library would give such a block back
 # to the system at every free.
@@ -39,6 +39,27 @@ _NOTHING: Final = bytes(4)
 _HAS_USER_TIMEOUT: Final = hasattr(socket, "TCP_USER_TIMEOUT")
 
 _WAYS: Final = {"read": socket.SHUT_RD, "write": socket.SHUT_WR, "read_write": socket.SHUT_RDWR}
+
+
+class _Guard:
+    """Closes the socket of a stream that is dropped before it has been handed over to a process.
+
+    That happens only where whoever accepted it is killed. From then on the end of its process closes it. A stream has
+    no destructor itself: one in Python runs at any moment, in the thread that drops the last reference or (without the
+    GIL) has made the object, and a kill that strikes that thread there is lost.
+    """
+
+    __slots__ = ("sock", "source")
+
+    def __init__(self, sock: socket.socket, source: Source) -> None:
+        self.sock: socket.socket | None = sock
+        self.source = source
+
+    def __del__(self) -> None:
+        sock = self.sock
+        if sock is not None and sock.fileno() >= 0:  # else it is closed, or was collected together with its socket
+            closing(self.source)  # takes no lock: the garbage collector may come when this thread holds any
+            sock.close()
 
 
 class Stream:
@@ -60,6 +81,7 @@ class Stream:
         "buffered",
         "closed",
         "drained",
+        "guard",
         "look_again",
         "options",
         "peer",
@@ -79,6 +101,7 @@ class Stream:
         self.sock = sock
         self.options = options
         self.source = Source(sock.fileno(), owner)
+        self.guard: _Guard | None = _Guard(sock, self.source)
         self.peer: Any = None
         self.proxy_arrival: ProxyArrival | None = None
         self.proxy_header: ProxyHeader | None = None
@@ -91,6 +114,13 @@ class Stream:
     def fileno(self) -> int:
         """The descriptor, or -1 once closed."""
         return self.sock.fileno()
+
+    def hand_over(self, owner: Process) -> None:
+        """Make ``owner`` the process that uses it, and whose end closes it."""
+        self.source.process = owner
+        if self.guard is not None:
+            self.guard.sock = None
+            self.guard = None
 
     # Before anything else
 
@@ -337,8 +367,6 @@ class Stream:
         self.buffered = b""
         self.drained = False
         self._give_back()
-        if type(self) is OpenStream:
-            self.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do
 
     def _give_back(self) -> None:
         closing(self.source)
@@ -373,20 +401,3 @@ class Stream:
     @staticmethod
     def _deadline(timeout: float) -> float | None:
         return None if timeout == INFINITY else time.monotonic() + timeout / 1000
-
-
-class OpenStream(Stream):
-    """A stream that closes itself when nobody knows it any more; once it is closed it is a plain Stream.
-
-    That is left to happen only where a process was killed before it could take its connection over, or had a loop of
-    its own. Most must not have a destructor: one in Python runs at any moment, in the thread that drops the last
-    reference or (without the GIL) has made the object, and a kill that strikes that thread there is lost.
-    """
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        # Nobody else can reach it, so no lock; the garbage collector may come at a moment when this thread holds it.
-        if not self.closed and self.sock.fileno() >= 0:  # else it was collected in a cycle together with its socket
-            self.closed = True
-            self._give_back()

@@ -22,7 +22,7 @@ from thousand_island.transports.listen import listen
 from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.listen_socket import ListenSocket
 from thousand_island.transports.proxy_protocol import ProxyHeader
-from thousand_island.transports.stream import OpenStream, Stream
+from thousand_island.transports.stream import Stream
 
 __all__ = ["TCP", "TCPInformation"]
 
@@ -69,7 +69,7 @@ class TCP:
         """
         sock, address = listener.accept()
         sock.setblocking(False)
-        stream = OpenStream(sock, listener.options, this_process())
+        stream = Stream(sock, listener.options, this_process())
         if listener.options.proxy_protocol is not None:
             stream.meet(address_info(address))
         return stream
@@ -105,7 +105,7 @@ class TCP:
 
         Counterpart: ``gen_tcp:controlling_process/2``.
         """
-        stream.source.process = pid._process
+        stream.hand_over(pid._process)
 
     @staticmethod
     def recv(stream: Stream, length: int, timeout: float) -> bytes:

@@ -26,7 +26,7 @@ from supervision.scheduler import scheduler
 from supervision.waits import Wait
 from thousand_island.errors import SocketClosed, SocketTimeout
 from thousand_island.transports.listen_options import ListenOptions
-from thousand_island.transports.stream import OpenStream, Stream
+from thousand_island.transports.stream import Stream
 
 __all__ = ["RECORD_SIZE", "HandshakingStream"]
 
@@ -111,8 +111,7 @@ class HandshakingStream(Stream):
         clear.closed = True
         clear.drained = stream.drained = False  # whoever still waits for the clear one has to learn of it
         clear.sock = _TAKEN_OVER  # type: ignore[assignment]
-        if type(clear) is OpenStream:
-            clear.__class__ = Stream  # type: ignore[assignment]  # there is nothing left for its destructor to do
+        clear.guard = None
         return stream
 
     # The handshake

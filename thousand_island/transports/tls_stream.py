@@ -17,7 +17,7 @@ from thousand_island.transports.stream import READ_SIZE
 from thousand_island.transports.tls_handshake import FILL_SIZE, RECORD_SIZE, HandshakingStream
 from thousand_island.transports.tls_linger import Lingering
 
-__all__ = ["OpenTLSStream", "TLSStream"]
+__all__ = ["TLSStream"]
 
 _CLOSED: Final = "the peer has closed the connection"
 
@@ -304,12 +304,6 @@ class TLSStream(HandshakingStream):
             self.failure = error
             self.holds = True
 
-    def close(self) -> None:
-        """Close. The peer is told, and what was sent before is still delivered, within the limit of ``linger``."""
-        super().close()
-        if type(self) is OpenTLSStream:
-            self.__class__ = TLSStream  # type: ignore[assignment]  # as ``OpenStream`` does
-
     def _give_back(self) -> None:
         if self.established:
             self.established = False
@@ -338,18 +332,6 @@ class TLSStream(HandshakingStream):
         taken_over.setblocking(False)
         Lingering(taken_over, self.source, rest, seconds).start()
         return True
-
-
-class OpenTLSStream(TLSStream):
-    """A TLSStream that closes itself when nobody knows it any more, for the reasons of ``OpenStream``."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.established = False  # no goodbye: the garbage collector may come while this thread holds any lock
-            self._give_back()
 
 
 def _refused(error: ssl.SSLError) -> Exception:
