@@ -19,10 +19,10 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from supervision import exits, names, reports
-from supervision.deeds import do_later
+from supervision.deeds import HiddenBody, do_later
 from supervision.exits import Delivery
 from supervision.log import logger
 from supervision.messages import Exit
@@ -92,7 +92,7 @@ def end(process: Process, reason: Any, crash: reports.Crash | None = None) -> No
                 return
             seal(process, reason, crash, deaths)
         announce(deaths)
-    except BaseException:
+    except BaseException:  # Ctrl-C in the main thread, or a full stack; what is sealed must be announced
         try:
             complete(deaths)
         except RecursionError:  # it has no room for that either, but for calls of C
@@ -127,26 +127,15 @@ def complete(deaths: list[Death]) -> None:
         do_later(announce, deaths, True)
 
 
-class _Undertaker:
-    """The body of a process whose mail are deaths that a thread on a full stack could not announce."""
+class _Undertaker(HiddenBody):
+    """Its process's mail are deaths that a thread on a full stack could not announce."""
 
-    in_place: ClassVar[bool] = False
+    __slots__ = ()
 
     def step(self, process: Process, record: ThreadRecord) -> None:
         """Have each announced in a slice of its own."""
         while process.mailbox:
             do_later(announce, process.mailbox.popleft(), True)
-
-    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
-        """Nobody asks for it: it is never run in place."""
-        raise NotImplementedError
-
-    def readable(self, process: Process, record: ThreadRecord) -> None:
-        """Nobody asks for it: it has no source of events."""
-        raise NotImplementedError
-
-    def buried(self) -> None:
-        """It never is."""
 
 
 # Made before it is needed: there is no room for that then. A new one in a forked child, where this may be taken.

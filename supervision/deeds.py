@@ -16,15 +16,32 @@ from supervision.process_table import Process
 from supervision.scheduler import scheduler
 from supervision.threads import ThreadRecord
 
-__all__ = ["do_later"]
+__all__ = ["HiddenBody", "do_later"]
 
 
-class _Deed:
-    """The body of a process that calls one function. Nobody else knows of it, so its end is told to nobody."""
+class HiddenBody:
+    """The body of a process that nobody else knows of, so its end is told to nobody."""
 
-    __slots__ = ("args", "function")
+    __slots__ = ()
 
     in_place: ClassVar[bool] = False
+
+    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: it is never run in place."""
+        raise NotImplementedError
+
+    def readable(self, process: Process, record: ThreadRecord) -> None:
+        """Nobody asks for it: it has no source of events."""
+        raise NotImplementedError
+
+    def buried(self) -> None:
+        """Nothing is left."""
+
+
+class _Deed(HiddenBody):
+    """Calls one function."""
+
+    __slots__ = ("args", "function")
 
     def __init__(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.function = function
@@ -37,17 +54,6 @@ class _Deed:
         except BaseException:  # without this a worker would end and its processor be lost
             logger.exception("%r failed", self.function)
         process.dead = True
-
-    def take(self, message: Any, process: Process, record: ThreadRecord) -> None:
-        """Nobody asks for it: a deed is never run in place."""
-        raise NotImplementedError
-
-    def readable(self, process: Process, record: ThreadRecord) -> None:
-        """Nobody asks for it: a deed has no source of events."""
-        raise NotImplementedError
-
-    def buried(self) -> None:
-        """Nothing is left."""
 
 
 def do_later(function: Callable[..., object], *args: Any) -> None:

@@ -94,9 +94,9 @@ def _run(target: Process, record: ThreadRecord, wait: Any, message: Any = None) 
     try:
         record.descend()
         scheduler.run_slice(target, record, message)
-    except BaseException:
-        # The caller's stack is full. Nothing of the target may stay taken; who pops it goes on with its mail, or buries
-        # it. All this without a function of Python, for which there is no room.
+    except BaseException:  # the caller's stack is full
+        # Nothing of the target may stay taken; who pops it goes on with its mail, or buries it. All this without a
+        # function of Python, for which there is no room.
         if target.carrier is record:
             target.carrier = None
             target.running.release()

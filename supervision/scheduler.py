@@ -329,7 +329,7 @@ class Scheduler:
                 raise
         except IndexError:
             return  # it is awake already and looks at the run queue
-        except BaseException:
+        except BaseException:  # Ctrl-C in the main thread, or a full stack
             self._wake_all()
             raise
 

@@ -192,7 +192,7 @@ def exit_signal(sender: Pid, target: Process, reason: Any) -> None:
                 _find_room(ROOM)
                 seal(target, reason, None, deaths)
         announce(deaths)
-    except BaseException:
+    except BaseException:  # Ctrl-C in the main thread; what is sealed must be announced
         if deaths:
             complete(deaths)
         raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from typing import Any, Final
@@ -29,7 +30,7 @@ _WORKERS: Final = "workers"
 def _serve(command: CommandLine) -> Pid:
     """Start the server and say where it listens."""
     server = thousand_island.start_link(**command.server)
-    print(f"{_name(command)} listens on {_where(thousand_island.listener_info(server))}", flush=True)
+    _say(f"{_name(command)} listens on {_where(thousand_island.listener_info(server))}")
     return server
 
 
@@ -37,8 +38,15 @@ def _serve_with_workers(command: CommandLine, options: dict[str, Any]) -> Pid:
     logging.getLogger("thousand_island.workers").setLevel(logging.INFO)
     server = workers.start_link(name=_WORKERS, **options)
     where = _where(workers.listener_info(server))
-    print(f"{options['workers']} workers of {_name(command)} listen on {where}", flush=True)
+    _say(f"{options['workers']} workers of {_name(command)} listen on {where}")
     return server
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:  # nobody reads it any more; nor what is left of it, which would be written at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _name(command: CommandLine) -> str:

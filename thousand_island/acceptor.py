@@ -126,13 +126,13 @@ class Acceptor(Actor):
         assert context.connection_sup is not None
         self.config = config
         self.span = listening.span.start_child_span("acceptor")
-        self.admission = Admission(listening, context.connection_sup, this_process(), self.span)
         self.process = this_process()
+        self.admission = Admission(listening, context.connection_sup, self.process, self.span)
         self.turned_away = False  # for want of room; then it is not in line
         if self.turns is not None:
             self.turns.join()
             self._wait()  # before the server has started, or the first clients would go to the first in line
-        own(this_process(), self)
+        own(self.process, self)
         return Ok(None, continue_with="accept")
 
     def handle_continue(self, argument: Any, state: None) -> Any:
@@ -180,7 +180,7 @@ class Acceptor(Actor):
         elif first:  # a listener without a descriptor, whose accept does not wait either
             process.send_after(process.self(), _TRY_AGAIN, BACK_OFF)
         else:  # a transport of somebody else without descriptors: its accept waits
-            deliver(this_process(), _TRY_AGAIN)
+            deliver(self.process, _TRY_AGAIN)
 
     def _accept(self, state: None) -> Any:
         if self.admission.waiting is not None:  # one that was held back has come to wait, after it got in line
@@ -215,7 +215,7 @@ class Acceptor(Actor):
             return accept(self.listener)
         if self.turns is not None and not self.turns.is_ready():
             raise BlockingIOError
-        return run_exposed(this_process(), current.record, accept, self.listener)  # it may block for long
+        return run_exposed(self.process, current.record, accept, self.listener)  # it may block for long
 
     def _accept_failed(self, error: OSError, state: None) -> Any:
         if not self.listening.is_open(self.listener):
@@ -232,7 +232,7 @@ class Acceptor(Actor):
             self._tell(_ACCEPT_ERROR, error)
         else:
             raise error
-        deliver(this_process(), _TRY_AGAIN)  # this attempt took the turn, and there may be more connections
+        deliver(self.process, _TRY_AGAIN)  # this attempt took the turn, and there may be more connections
         return NoReply(state)
 
     def _tell(self, event: Any, error: Any = None) -> None:

@@ -20,6 +20,7 @@ from supervision.scheduler import deliver
 from supervision.signals import end, own
 from supervision.supervisor_base import ask
 from supervision.threads import library_call
+from thousand_island.closing import close
 from thousand_island.errors import reason_string
 from thousand_island.listening import Listening
 from thousand_island.ready import Ready
@@ -138,10 +139,7 @@ class Admission:
         self.waiting = None
         starting = _take_out(self.starting)
         for client in clients if starting is None else [starting, *clients]:
-            try:
-                self.config.transport_module.close(client.raw)
-            except OSError:
-                pass  # it is gone already, and the others are to be closed too
+            self._give_up(client)
 
     def _address(self, raw: Any) -> str | None:
         if self.config.max_connections_per_ip == INFINITY:
@@ -198,15 +196,15 @@ class Admission:
         self.live.add(connection)
         if self.limits is not None and not self.limits.hand_over(self.acceptor, connection):
             end(connection, "killed")  # so is the acceptor, and the place was its
-            transport.close(client.raw)
+            self._give_up(client)
             return
         transport.controlling_process(client.raw, connection)
         socket = Socket(transport, client.raw, self.config, connection)
-        connection.at_burial = socket.buried
+        connection.at_burial = socket.release
         if own(connection, socket):
             deliver(connection, Ready(socket, self.config, self.span, client.start_time))
         else:  # it is dead already
-            transport.close(client.raw)
+            self._give_up(client)
 
     def _no_room(self, client: _Client) -> None:
         config = self.config
@@ -221,9 +219,12 @@ class Admission:
     def _close(self, client: _Client, measurements: dict[str, Any]) -> None:
         self.retries = 0
         self.none_came()
-        self.config.transport_module.close(client.raw)
+        self._give_up(client)
         if _SPAWN_ERROR.receivers:
             self.span.event(_SPAWN_ERROR, measurements)
+
+    def _give_up(self, client: _Client) -> None:
+        close(self.config.transport_module, client.raw, self.acceptor.pid)
 
 
 def _take_out(clients: deque[_Client]) -> _Client | None:

@@ -6,16 +6,19 @@ Owns the step from the argument checks that both packages share to the errors of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from supervision import arguments
 from supervision.errors import BadArgument, BadType
 from thousand_island.errors import BadOption, UnknownOption
 
-__all__ = ["Check", "a_dict", "check_names", "check_values"]
+__all__ = ["Check", "a_c_int", "a_dict", "check_names", "check_values"]
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """Takes an option's name and value; returns the value to use, or raises."""
+
+
+_C_INT_LIMIT: Final = 2**31
 
 
 def check_names(owner: str, given: Iterable[Any], allowed: Iterable[str]) -> None:
@@ -45,6 +48,18 @@ def check_values(options: Mapping[str, Any], checks: Mapping[str, Check]) -> dic
         return {name: checks[name](name, value) for name, value in options.items() if name in checks}
     except (BadArgument, BadType) as refusal:
         raise BadOption(str(refusal)) from None
+
+
+def a_c_int(name: str, value: Any, *, minimum: int = 0) -> int:
+    """Returns a whole number that the system takes as an ``int`` of C.
+
+    Raises:
+        BadType, BadArgument: it is none, less than ``minimum``, or 2**31 or more.
+    """
+    number = int(arguments.count(name, value, minimum=minimum))
+    if number >= _C_INT_LIMIT:
+        raise BadArgument(f"{name} must be less than 2**31, got {number!r}")
+    return number
 
 
 def a_dict(name: str, value: Any) -> dict[str, Any]:

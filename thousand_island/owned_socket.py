@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from blinker import NamedSignal
 
 from supervision.errors import Killed
-from supervision.log import HarmlessLogger
 from supervision.process_table import Process
 from supervision.threads import current, library_call
+from thousand_island.closing import close
 from thousand_island.errors import NotOwner, SocketClosed, ThousandIslandError, reason_string
 from thousand_island.results import UNSET
 from thousand_island.telemetry import signal_of
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from thousand_island.telemetry import Span
 
 __all__ = ["OwnedSocket"]
-
-logger: Final = HarmlessLogger(logging.getLogger("thousand_island"))
 
 _STOP: Final = signal_of("connection.stop")
 
@@ -99,24 +96,12 @@ class OwnedSocket:
             self.closed = True
             if _STOP.receivers:
                 self._stats = self._counters()  # a transport need not know them once it is closed
-            try:
-                if self.reader is not None:
+            if self.reader is not None:
+                try:
                     self.reader.detach()  # first: once the socket is closed, its descriptor's number may be another's
-            finally:
-                self._close()
-
-    def _close(self) -> None:
-        try:
-            self.transport_module.close(self.socket)
-        except (OSError, ThousandIslandError):
-            pass  # it was closing anyway
-
-    def buried(self) -> None:
-        """No thread can use it any more: gives its descriptor back."""
-        try:
-            self.release()
-        except Exception:  # a transport is the user's, and whoever buries is a worker of everybody's
-            logger.exception("the socket of %r could not be closed", self._owner.pid)
+                except OSError:
+                    pass  # a transport has closed it already
+            close(self.transport_module, self.socket, self._owner.pid)
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """The process has ended without closing it: the client sees it closed and the span ends, before others hear.

@@ -31,8 +31,8 @@ class Socket(HandshakingSocket):
     """One client connection: a transport's socket, and how to use it.
 
     It may be used by the process that owns it, in any of its callbacks. Others may look at it (``peername``,
-    ``getstat`` and the like) and get NotOwner from everything else. All of it raises SocketClosed when the connection
-    is closed, and the OSError of the system.
+    ``getstat`` and the like) and get NotOwner from everything else. What uses the connection raises SocketClosed when
+    it is closed, and the OSError of the system; what is known of it can still be asked.
 
     Attributes:
         transport_module: the transport.

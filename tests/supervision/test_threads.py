@@ -11,7 +11,7 @@ import pytest
 import supervision
 from supervision import Actor, Killed, NoProcess, NoReply, Reply, process
 from supervision.messages import Down
-from supervision.threads import ThreadRecord, current, library_call, strike
+from supervision.threads import Interpreter, ThreadRecord, current, library_call, strike
 from tests.supervision.runtime import PATIENCE, eventually, killed
 
 
@@ -229,6 +229,29 @@ class TestStrike:
         assert record.struck is None or hit
         for _ in range(1_000):
             pass  # nothing hits here
+
+
+class TestTheEndOfTheInterpreter:
+    def test_no_thread_stops_the_others_once_it_has_come(self) -> None:
+        interpreter, looks = Interpreter(), list[str]()
+        assert interpreter.stop_threads(lambda: looks.append("in time"))
+        interpreter.end()
+        assert not interpreter.stop_threads(lambda: looks.append("too late"))
+        assert looks == ["in time"]
+
+    def test_it_waits_for_one_that_is_at_it(self) -> None:
+        interpreter = Interpreter()
+        begun, leave = threading.Event(), threading.Event()
+        looking = threading.Thread(target=interpreter.stop_threads, args=(lambda: (begun.set(), leave.wait(PATIENCE)),))
+        looking.start()
+        assert begun.wait(PATIENCE)
+        ending = threading.Thread(target=interpreter.end)
+        ending.start()
+        assert not interpreter.ended
+        leave.set()
+        looking.join(PATIENCE)
+        ending.join(PATIENCE)
+        assert interpreter.ended
 
 
 class TestLibraryCall:

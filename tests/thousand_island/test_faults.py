@@ -126,12 +126,15 @@ class TestNthCall:
             assert tree(server.pid) == before
             until(lambda: descriptors() <= open_before)  # without the GIL the watchdog may have one for a moment
 
+    @pytest.mark.parametrize("error", [oserror(errno.EIO), RuntimeError("a mistake of the transport")])
     @pytest.mark.parametrize("operation", ["getstat", "close"])
-    def test_of_what_ends_a_connection_costs_nobody_anything(self, number: int, operation: str) -> None:
+    def test_of_what_ends_a_connection_costs_nobody_anything(
+        self, number: int, operation: str, error: Exception
+    ) -> None:
         flaky = Flaky()
         with events_of(Echo) as events, serve(Echo, transport_module=flaky) as server:
             before = tree(server.pid)
-            flaky.fail_at(operation, number, oserror(errno.EIO))
+            flaky.fail_at(operation, number, error)
             assert serve_all(server) == [True] * CONNECTIONS
             for _ in range(CONNECTIONS):
                 events.wait("connection.stop")

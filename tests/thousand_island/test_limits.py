@@ -26,6 +26,7 @@ from tests.thousand_island.serving import (
     serve,
     tree,
 )
+from tests.thousand_island.transports import Flaky
 from thousand_island import Close, Continue, Handler
 from thousand_island.admission import HELD_MOST
 from thousand_island.limits import ROOM, Limits
@@ -295,6 +296,17 @@ class TestNumConnections:
         options = {"num_connections": 1, "max_connections_retry_wait": INFINITY, "max_connections_retry_count": 0}
         with serve(Echo, **options) as server, served(server), server.connect() as refused:
             assert is_closed(refused)
+
+    def test_a_transport_that_cannot_close_it_costs_no_acceptor(self) -> None:
+        flaky = Flaky()
+        options = {"num_connections": 1, "max_connections_retry_wait": INFINITY, "max_connections_retry_count": 0}
+        with serve(Echo, transport_module=flaky, **options) as server, served(server) as first:
+            acceptor = tree(server.pid)["acceptor-1/acceptor"]
+            flaky.fail("close", RuntimeError("a mistake of the transport"))
+            with server.connect() as refused:
+                assert is_closed(refused)
+            assert exchange(first, b"y") == b"y"
+            assert tree(server.pid)["acceptor-1/acceptor"] is acceptor
 
     @pytest.mark.row("TID-75")
     def test_stop_does_not_wait_for_the_next_look(self) -> None:

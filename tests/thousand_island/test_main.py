@@ -14,6 +14,7 @@ import pytest
 
 from supervision import INFINITY
 from tests.programs import PATIENCE, ROOT
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import SECONDS, exchange, is_closed
 from thousand_island.command_line import CommandLine
 
@@ -147,6 +148,18 @@ class TestServing:
         assert status == 0
         for event in ("listener.start", "acceptor.start", "connection.start", "connection.stop", "listener.stop"):
             assert event in errors
+
+    def test_it_serves_though_nobody_reads_where_it_listens(self, tmp_path: Path) -> None:
+        path = tmp_path / "socket"
+        options = command("examples.echo:Echo", "--ip", f"unix:{path}")
+        reader, writer = os.pipe()
+        os.close(reader)
+        with subprocess.Popen(**{**options, "stdout": writer}) as running:
+            os.close(writer)
+            until(path.exists)
+            running.terminate()
+            _, errors = running.communicate(timeout=PATIENCE)
+        assert (running.returncode, "Traceback" in errors) == (0, False)
 
     def test_it_serves_a_unix_socket(self, tmp_path: Path) -> None:
         path = str(tmp_path / "socket")

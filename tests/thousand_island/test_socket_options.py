@@ -167,6 +167,7 @@ class TestOptions:
             ({"linger": (True, -1)}, BadOption),
             ({"buffer": 0}, BadOption),
             ({"recbuf": "big"}, BadOption),
+            ({"recbuf": 2**40}, BadOption),
         ],
         ids=repr,
     )

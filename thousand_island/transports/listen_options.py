@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from supervision import arguments
 from thousand_island.errors import BadOption
-from thousand_island.options import Check, a_dict, check_names, check_values
+from thousand_island.options import Check, a_c_int, a_dict, check_names, check_values
 from thousand_island.transports.listen_address import ListenAddress, listen_address
 from thousand_island.transports.trusted_peers import TrustedPeers
 
-__all__ = ["OPTION_NAMES", "ListenOptions", "linger"]
+__all__ = ["OPTION_NAMES", "ListenOptions", "buffer_size", "linger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +95,26 @@ def _refuse_fixed(options: Mapping[str, Any]) -> None:
             raise BadOption(f"{name} cannot be set in transport_options: {why}")
 
 
+# Seconds. The system takes them as milliseconds, and those as an int of C.
+_LONGEST_LINGER: Final = (2**31 - 1) // 1000
+
+
 def linger(name: str, value: Any) -> tuple[bool, int]:
     """Refuse what is no pair of a bool and a whole number of seconds."""
     match value:
-        case (bool(enabled), int(seconds)) if not isinstance(seconds, bool) and seconds >= 0:
+        case (bool(enabled), int(seconds)) if not isinstance(seconds, bool) and 0 <= seconds <= _LONGEST_LINGER:
             return enabled, seconds
-    raise BadOption(f"{name} must be a pair of a bool and a whole number of seconds, such as (True, 30), got {value!r}")
+    expected = f"a pair of a bool and a whole number of seconds, at most {_LONGEST_LINGER}, such as (True, 30)"
+    raise BadOption(f"{name} must be {expected}, got {value!r}")
 
 
-def _backlog(name: str, value: Any) -> int | float:
-    return arguments.count(name, value, minimum=1)
+def _backlog(name: str, value: Any) -> int:
+    return a_c_int(name, value, minimum=1)
 
 
-def _buffer_size(name: str, value: Any) -> int | float | None:
-    return None if value is None else arguments.count(name, value, minimum=1)
+def buffer_size(name: str, value: Any) -> int | None:
+    """Refuse what is no number of bytes that the system could keep, or None."""
+    return None if value is None else a_c_int(name, value, minimum=1)
 
 
 def _socket_mode(name: str, value: Any) -> int | None:
@@ -127,9 +133,9 @@ _CHECKS: Final[dict[str, Check]] = {
     "reuseaddr": arguments.boolean,
     "reuseport": arguments.boolean,
     "keepalive": arguments.boolean,
-    "recbuf": _buffer_size,
-    "sndbuf": _buffer_size,
-    "buffer": _buffer_size,
+    "recbuf": buffer_size,
+    "sndbuf": buffer_size,
+    "buffer": buffer_size,
     "socket_mode": _socket_mode,
     "proxy_protocol": TrustedPeers.new,
 }

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from supervision import arguments
 from thousand_island.errors import BadOption, UnknownOption
-from thousand_island.options import check_values
-from thousand_island.transports.listen_options import linger
+from thousand_island.options import a_c_int, check_values
+from thousand_island.transports.listen_options import buffer_size, linger
 
 if TYPE_CHECKING:
     from thousand_island.transports.stream import Stream
@@ -33,7 +33,7 @@ _OWN: Final[dict[str, Callable[[str, Any], Any]]] = {
     "send_timeout": arguments.milliseconds,
     "send_timeout_close": arguments.boolean,
     "linger": linger,
-    "buffer": lambda name, value: None if value is None else arguments.count(name, value, minimum=1),
+    "buffer": buffer_size,
 }
 
 _FIXED: Final = {"mode": "binary", "active": False}
@@ -91,7 +91,7 @@ def _check(name: str, value: Any) -> None:
         check_values({name: value}, {name: _OWN[name]})
     elif name in _SYSTEM:
         kind = _SYSTEM[name][2]
-        check = arguments.boolean if kind is bool else arguments.count
+        check = arguments.boolean if kind is bool else a_c_int
         check_values({name: value}, {name: check})
     else:
         raise _unknown(name)
