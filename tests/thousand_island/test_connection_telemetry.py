@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from tests.thousand_island.serving import (
     serve,
 )
 from tests.thousand_island.transports import Flaky, oserror
-from thousand_island import Close, Continue, Error, Handler, stop
+from thousand_island import Close, Continue, Error, Handler, SocketStats, stop
 from thousand_island.telemetry import FAILURE, signal_of
+from thousand_island.transports import TCP
 
 START = {"handler", "telemetry_span_context", "parent_telemetry_span_context", "remote_address", "remote_port"}
 COUNTERS = {"recv_oct", "recv_cnt", "send_oct", "send_cnt"}
@@ -40,6 +42,15 @@ class CloseOnData(Handler):
 class Failing(Telling):
     def handle_connection(self, socket: Any, state: Any) -> Any:
         return Error("nope", state)
+
+
+class Forgetful(Flaky):
+    """Knows nothing of a socket that it has closed."""
+
+    def getstat(self, stream: Any) -> SocketStats:
+        if stream.closed:
+            raise oserror(errno.EBADF)
+        return TCP.getstat(stream)
 
 
 def visit(handler: Any, events: Events, send: bytes = b"", **options: Any) -> tuple[str, int]:
@@ -91,6 +102,12 @@ class TestLife:
             counters = {name: measurements[name] for name in COUNTERS}
             assert counters == {"recv_oct": 0, "recv_cnt": 0, "send_oct": 5, "send_cnt": 1}
             assert metadata == events.all("connection.start")[0][1]
+
+    def test_stop_has_the_counters_of_a_transport_that_forgets_them_when_it_closes(self) -> None:
+        with events_of(Closer) as events:
+            visit(Closer, events, transport_module=Forgetful())
+            ((measurements, _),) = events.all("connection.stop")
+            assert (measurements["send_oct"], measurements["send_cnt"]) == (5, 1)
 
     @pytest.mark.row("TID-45")
     def test_the_duration_is_from_the_accept_on(self) -> None:
