@@ -8,7 +8,7 @@ dataclass takes twice as long. Treat them as values all the same. Their fields a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from supervision import arguments
 
@@ -49,7 +49,7 @@ class Timeout:
         arguments.milliseconds("milliseconds", self.milliseconds)
 
 
-Time: TypeAlias = float | Timeout | None
+Time: TypeAlias = float | Timeout | Literal["hibernate"] | None
 """What the ``timeout`` of a result may be."""
 
 
@@ -77,7 +77,7 @@ class Ok(Result):
     Attributes:
         state: the first state.
         timeout: milliseconds after which ``handle_info(TIMEOUT, state)`` runs if nothing arrives; Timeout for another
-            message than TIMEOUT; None: no timeout.
+            message than TIMEOUT; None: no timeout. ``"hibernate"`` is accepted for ported code, and is none either.
         continue_with: if given, ``handle_continue(continue_with, state)`` runs before any message.
 
     Counterpart: ``{ok, State, …}``.

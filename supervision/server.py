@@ -274,8 +274,10 @@ class Server:
         self.timeout_message = timeout.message if named else TIMEOUT
         if named:
             timeout = timeout.milliseconds
+        if type(timeout) is str and timeout == "hibernate":
+            return
         if not is_milliseconds(timeout):
-            expected = "a timeout that is a whole number of milliseconds or INFINITY, or a Timeout"
+            expected = 'a timeout that is a whole number of milliseconds or INFINITY, a Timeout, or "hibernate"'
             raise BadReturn(type(self.actor), name, result, expected)
         if timeout == INFINITY:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from supervision.arguments import is_milliseconds
 from supervision.messages import INFINITY
 from supervision.orders import TIMEOUT_CHECK, TimeoutCheck
 from supervision.process_table import Process
@@ -16,7 +17,6 @@ from supervision.rough_timers import Round
 from supervision.scheduler import deliver, scheduler
 from supervision.server import Server
 from supervision.threads import ThreadRecord
-from thousand_island.results import check_timeout
 from thousand_island.socket import Socket
 
 __all__ = ["IdleTime"]
@@ -69,9 +69,11 @@ class IdleTime(Server):
         socket = self.socket
         if socket is None or not socket.config.messages_defer_timeout:
             super().set_timeout(name, result)
-            return
-        check_timeout(type(self.actor), name, result)
-        self.be_idle(result.timeout)
+        elif is_milliseconds(result.timeout):
+            self.be_idle(result.timeout)
+        else:  # a Timeout, whose message comes besides; hibernation; or what nobody can wait for
+            super().set_timeout(name, result)
+            self.be_idle(socket.read_timeout)
 
     def _check_timeout(self, message: TimeoutCheck, record: ThreadRecord) -> None:
         left = self.idle_left()

@@ -312,6 +312,25 @@ class TestTimeout:
         assert ("info", TIMEOUT) not in received
         assert received[-1] == ("info", "much later")
 
+    @pytest.mark.row("GS-68")
+    @pytest.mark.parametrize("kind", ["init", "call", "cast", "info", "continue"])
+    def test_hibernation_is_the_wait_for_the_next_message(self, kind: str) -> None:
+        class Hibernating(Scripted):
+            def init(self, arg: Any) -> Ok:
+                return Ok(arg, "hibernate" if kind == "init" else None)
+
+        def hibernate(state: Any) -> Any:
+            return Reply(1, state, "hibernate") if kind == "call" else NoReply(state, "hibernate")
+
+        pid = Hibernating.start(process.self())
+        if kind == "continue":
+            cast(pid, lambda state: NoReply(state, continue_with=hibernate))
+        elif kind != "init":
+            {"call": call, "cast": cast, "info": send}[kind](pid, hibernate)
+        assert call(pid, "awake") == "awake"
+        assert nothing_more()
+        stop(pid)
+
     def test_a_later_one_replaces_an_earlier_one(self, actor: Pid) -> None:
         cast(actor, lambda state: NoReply(state, 1_000))
         cast(actor, lambda state: NoReply(state, 100_000))

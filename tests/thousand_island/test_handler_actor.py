@@ -36,7 +36,7 @@ from tests.thousand_island.serving import (
     receive_exactly,
     serve,
 )
-from thousand_island import Close, Continue, Error, Handler, NotOwner, Socket
+from thousand_island import Close, Continue, Error, Handler, NotOwner, Persistent, Socket
 
 
 class Messenger(Telling):
@@ -279,14 +279,28 @@ class TestState:
         assert "Messenger" in text
         assert "nothing of the kind" in text
 
-    @pytest.mark.parametrize("result", [NoReply, lambda state, timeout: Continue(state[1], timeout)])
-    def test_so_is_a_result_whose_timeout_is_none(self, peer: Peer, result: Any) -> None:
+    @pytest.mark.parametrize(
+        ("result", "expected"),
+        [
+            (NoReply, "a timeout that is a whole number of milliseconds or INFINITY, a Timeout"),
+            (
+                lambda state, timeout: Continue(state[1], timeout),
+                "a timeout that is a whole number of milliseconds, INFINITY, Persistent",
+            ),
+        ],
+    )
+    def test_so_is_a_result_whose_timeout_is_none(self, peer: Peer, result: Any, expected: str) -> None:
         process.send(peer.pid, lambda state: result(state, timeout=0.5))
         assert is_closed(peer.client)
         text = str(message()[2])
         assert "Messenger.handle_info returned" in text
         assert "timeout=0.5" in text
-        assert "expected a timeout that is a whole number of milliseconds, INFINITY, Persistent" in text
+        assert f"expected {expected}" in text
+
+    def test_only_a_result_of_a_handler_has_a_persistent_timeout(self, peer: Peer) -> None:
+        process.send(peer.pid, lambda state: NoReply(state, timeout=Persistent(50)))
+        assert is_closed(peer.client)
+        assert "Messenger.handle_info returned" in str(message()[2])
 
     def test_data_callbacks_get_what_actor_callbacks_left(self) -> None:
         class Counting(Handler):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervision import INFINITY, NoReply, Pid, ReceiveTimeout, Reply, call, process, sys
+from supervision import INFINITY, NoReply, Pid, ReceiveTimeout, Reply, Timeout, call, process, sys
 from supervision.messages import TIMEOUT
 from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
@@ -317,6 +317,21 @@ class TestTimeoutsOfActorCallbacks:
     def test_they_are_the_next_idle_limit_by_default(self) -> None:
         with serve(Calling, handler_options=process.self(), read_timeout=LONG) as server, server.connect() as client:
             assert call(message()[1], 30) == "ok"
+            assert is_closed(client)
+            assert message() == TIMED_OUT
+
+    @pytest.mark.parametrize("defer", [True, False])
+    def test_one_with_a_message_has_it_sent_and_the_connection_stays(self, defer: bool) -> None:
+        options = {"handler_options": process.self(), "read_timeout": LONG, "messages_defer_timeout": defer}
+        with serve(Calling, **options) as server, server.connect() as client:
+            assert call(message()[1], Timeout(1, "tick")) == "ok"
+            assert message() == ("info", "tick")
+            assert is_silent(client)
+
+    @pytest.mark.parametrize("timeout", [Timeout(LONG, "tick"), "hibernate"], ids=repr)
+    def test_beside_one_that_is_no_idle_limit_read_timeout_is(self, timeout: Any) -> None:
+        with serve(Calling, handler_options=process.self(), read_timeout=50) as server, server.connect() as client:
+            assert call(message()[1], timeout) == "ok"
             assert is_closed(client)
             assert message() == TIMED_OUT
 
