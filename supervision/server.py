@@ -313,6 +313,8 @@ class Server:
     def timed_out(self, record: ThreadRecord) -> None:
         """Nothing has arrived for as long as the last result allowed."""
         message, self.timeout_message = self.timeout_message, TIMEOUT
+        if self.observer is not None:
+            self.observer.took(message)
         self.perform(message, record, "handle_info", message)
 
     def _answer(self, caller: Call, value: Any) -> None:

@@ -8,16 +8,8 @@ from typing import Any
 
 import pytest
 
-from supervision import (
-    BadType,
-    Pid,
-    call,
-    cast,
-    process,
-    send,
-    sys,
-)
-from tests.supervision.actors import Recorder
+from supervision import TIMEOUT, BadType, NoReply, Pid, call, cast, process, send, sys
+from tests.supervision.actors import Recorder, Scripted, heard
 
 
 @pytest.fixture
@@ -80,6 +72,14 @@ class TestTrace:
         ]
         assert [record.getMessage() for record in caplog.records] == [f"{actor!r} {event}" for event in log]
         assert sys.get_status(actor).log is None
+
+    def test_so_is_the_end_of_a_callbacks_timeout(self) -> None:
+        actor = Scripted.start(process.self())
+        sys.trace(actor, True)
+        cast(actor, lambda state: NoReply(state, 0))
+        assert heard() == ("info", TIMEOUT)
+        assert sys.get_status(actor).log[1:] == ["got TIMEOUT"]
+        process.exit(actor, "kill")
 
     def test_only_the_latest_events_are_kept(self, actor: Pid) -> None:
         sys.trace(actor, True)
