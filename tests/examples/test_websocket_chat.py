@@ -48,7 +48,10 @@ def server(registry: supervision.Pid) -> Iterator[Server]:
 
 def enter(server: Server, room: str = "/", **options: Any) -> ClientConnection:
     host, port = server.address
-    return connect(f"ws://{host}:{port}{room}", open_timeout=SECONDS, close_timeout=SECONDS, **options)
+    # Without pings of its own: the thread that sends them joins another one, as does ``close``, and where two threads
+    # join the same one at once, ``Thread.join`` of CPython 3.11 and 3.12 may raise.
+    options = {"open_timeout": SECONDS, "close_timeout": SECONDS, "ping_interval": None, **options}
+    return connect(f"ws://{host}:{port}{room}", **options)
 
 
 def hear(client: ClientConnection) -> str | bytes:
