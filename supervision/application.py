@@ -53,7 +53,7 @@ def run(
         name: of the root supervisor: a string or a via.
         hurry: whether a second signal kills; False for a program that somebody else kills when its time is over.
         on_signal: what is called, without arguments and in this thread, when another signal comes: ``{SIGHUP: f}``. It
-            must neither raise nor wait: SIGTERM is not heard meanwhile.
+            must not wait: SIGTERM is not heard meanwhile. What it raises is logged.
         **flags: those of ``Supervisor.init``; the ``strategy`` is ``"one_for_one"`` if it is left out.
 
     Returns:
@@ -228,7 +228,7 @@ def _wait(program: _Program, master: Pid) -> int:
                 _kill(master)  # what is left if the master has not waited for the tree
                 return _status(program)
             if rung in program.on_signal:
-                program.on_signal[rung]()
+                _obey(program.on_signal[rung], rung)
             if rung not in SIGNALS:  # one that has a handler of its own
                 continue
             heard += 1
@@ -238,6 +238,13 @@ def _wait(program: _Program, master: Pid) -> int:
                 logger.warning("killing what is left of the tree")
                 _kill(master)
                 return 0
+
+
+def _obey(function: Callable[[], object], number: int) -> None:
+    try:
+        function()
+    except Exception:  # a reload that fails is no reason to lose the tree
+        logger.exception("what was to be done at %s failed", signal.Signals(number).name)
 
 
 def _shut_down(program: _Program, master: Pid) -> None:

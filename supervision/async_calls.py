@@ -79,6 +79,8 @@ def _post(dest: Any, question: AsyncCall) -> Process:
     # On behalf of the process, since one that is killed while it awaits is refused when it would withdraw.
     if not (watch(target, question, question) if asker is None else watch_for(asker, target, question, question)):
         raise NoProcess(dest)
+    if asker is not None and not watch(asker, question, question):
+        question.fire((False, "killed"))
     deliver(target, question)
     return target
 
@@ -88,4 +90,5 @@ def _withdraw(target: Process, question: AsyncCall) -> None:
     question.fired.acquire(False)
     if question.asker is not None:
         forget_monitor(question.asker, question)
+        unwatch(question.asker, question)
     unwatch(target, question)

@@ -17,6 +17,7 @@ from supervision.errors import AlreadyStarted, StartError
 from supervision.log import logger
 from supervision.messages import Exit
 from supervision.process_table import Process
+from supervision.shown import shown
 
 __all__ = [
     "ErrorContext",
@@ -37,7 +38,7 @@ def report_exit(supervisor: Process, child_id: Hashable, exit_: Exit, context: E
         return
     # An exception that is not this child's own crash came along a link, from a process that has reported it.
     level = logging.WARNING if isinstance(reason, BaseException) else logging.ERROR
-    text = f"{supervisor.pid!r}: child {child_id!r} {pid!r} terminated: {exits.describe(reason)}; {decision}"
+    text = f"{supervisor.pid!r}: child {shown(child_id)} {pid!r} terminated: {exits.describe(reason)}; {decision}"
     logger.log(level, "%s", text, extra=_fields(supervisor, context, reason, child_id))
 
 
@@ -48,7 +49,7 @@ def report_start_error(supervisor: Process, error: StartError, decision: str) ->
     if exits.is_quiet(error.reason):  # a supervisor below has failed, and has said why
         return
     reason = exits.describe(error.reason)
-    text = f"{supervisor.pid!r}: child {error.child_id!r} could not be started: {reason}; {decision}"
+    text = f"{supervisor.pid!r}: child {shown(error.child_id)} could not be started: {reason}; {decision}"
     cause = error.__cause__
     trace = (type(cause), cause, cause.__traceback__) if cause is not None else None
     extra = _fields(supervisor, "start_error", error.reason, error.child_id)
@@ -64,9 +65,8 @@ def report_failed_start(error: StartError, decision: str) -> bool:
 
 def report_giving_up(supervisor: Process, child_id: Hashable, max_restarts: float, max_seconds: int) -> None:
     """Report that the supervisor shuts down because children had to be restarted too often."""
-    text = (
-        f"{supervisor.pid!r} shuts down: more than {max_restarts} restarts within {max_seconds} s, child {child_id!r}"
-    )
+    limit = f"more than {max_restarts} restarts within {max_seconds} s"
+    text = f"{supervisor.pid!r} shuts down: {limit}, child {shown(child_id)}"
     logger.error("%s", text, extra=_fields(supervisor, "shutdown", "reached_max_restart_intensity", child_id))
 
 

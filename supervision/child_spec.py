@@ -15,6 +15,7 @@ from supervision.errors import BadArgument, BadChildSpec, BadType
 from supervision.exact_keys import exact
 from supervision.messages import BRUTAL_KILL, INFINITY
 from supervision.restart import RESTARTS, AutoShutdown, Backoff, Restart
+from supervision.shown import shown
 
 __all__ = [
     "CHILD_TYPES",
@@ -75,7 +76,7 @@ class ChildSpec:
         try:
             _check_fields(self)
         except (BadType, BadArgument) as refusal:
-            raise BadChildSpec(f"child {self.id!r}: {refusal}") from None
+            raise BadChildSpec(f"child {shown(self.id)}: {refusal}") from None
 
 
 _FIELDS: Final = tuple(field.name for field in dataclasses.fields(ChildSpec))
@@ -100,7 +101,7 @@ def child_spec(child: Any, /, **overrides: Any) -> ChildSpec:
     try:
         arguments.unknown_options("child_spec", overrides, _FIELDS)
     except BadType as refusal:
-        raise BadChildSpec(f"child {spec.id!r}: {refusal}") from None
+        raise BadChildSpec(f"child {shown(spec.id)}: {refusal}") from None
     if "type" in overrides and spec.shutdown == _default_shutdown(spec.type):
         overrides.setdefault("shutdown", _UNSET)
     return dataclasses.replace(spec, **overrides)
@@ -131,13 +132,15 @@ def check_children(children: Any, *, auto_shutdown: AutoShutdown = "never") -> l
     Counterpart: ``supervisor:check_childspecs/2``.
     """
     if isinstance(children, str) or not isinstance(children, Iterable):
-        raise BadChildSpec(f"children must be a list of children, got {children!r}")
+        raise BadChildSpec(f"children must be a list of children, got {shown(children)}")
     specs = [child_spec(child) for child in children]
     seen = set()
     for spec in specs:
         check_significant(spec, auto_shutdown)
         if exact(spec.id) in seen:
-            raise BadChildSpec(f"child {spec.id!r}: id must be unique among the children; give one of them another id")
+            raise BadChildSpec(
+                f"child {shown(spec.id)}: id must be unique among the children; give one of them another id"
+            )
         seen.add(exact(spec.id))
     return specs
 
@@ -149,7 +152,9 @@ def check_significant(spec: ChildSpec, auto_shutdown: AutoShutdown) -> None:
         BadChildSpec: the child is significant and ``auto_shutdown`` is ``"never"``.
     """
     if spec.significant and auto_shutdown == "never":
-        raise BadChildSpec(f"child {spec.id!r}: significant must be False where auto_shutdown is 'never', got True")
+        raise BadChildSpec(
+            f"child {shown(spec.id)}: significant must be False where auto_shutdown is 'never', got True"
+        )
 
 
 def _spec_of(child: Any) -> ChildSpec:
@@ -168,7 +173,7 @@ def _ask_for_spec(owner: Any, arg: Any) -> ChildSpec:
         raise BadChildSpec(_no_child(owner))
     spec = ask(arg)
     if not isinstance(spec, ChildSpec):
-        raise BadChildSpec(f"{_name(owner)}.child_spec returned {spec!r}; expected a ChildSpec")
+        raise BadChildSpec(f"{_name(owner)}.child_spec returned {shown(spec)}; expected a ChildSpec")
     return spec
 
 
@@ -191,7 +196,7 @@ def _check_fields(spec: ChildSpec) -> None:
     _check_id(spec.id)
     arguments.a_callable("start", spec.start)
     if not isinstance(spec.args, tuple):
-        raise BadType(f"args must be a tuple, got {spec.args!r}")
+        raise BadType(f"args must be a tuple, got {shown(spec.args)}")
     arguments.one_of("restart", spec.restart, RESTARTS)
     arguments.one_of("type", spec.type, CHILD_TYPES)
     _check_shutdown(spec.shutdown)
@@ -205,7 +210,7 @@ def _check_id(value: Any) -> None:
     try:
         hash(value)
     except TypeError:
-        raise BadType(f"id must be hashable, got {value!r}") from None
+        raise BadType(f"id must be hashable, got {shown(value)}") from None
 
 
 def _check_shutdown(value: Any) -> None:

@@ -14,6 +14,7 @@ from supervision import exits
 from supervision.child_spec import ChildSpec, ChildType
 from supervision.errors import AlreadyStarted, BadReturn, Ignored, StartError, StartTimeout
 from supervision.process_table import Pid, Process
+from supervision.shown import shown
 from supervision.threads import current
 from supervision.timers import Timer
 from supervision.trampoline import run_exposed
@@ -140,7 +141,7 @@ def start(supervisor: Process, spec: ChildSpec, extra_arguments: tuple[Any, ...]
         raise _failure(error, spec.id) from cause
     if isinstance(pid, Pid):
         return pid
-    wrong = BadReturn(f"child {spec.id!r}", "start", pid, "a Pid")
+    wrong = BadReturn(f"child {shown(spec.id)}", "start", pid, "a Pid")
     raise StartError(wrong, spec.id) from wrong
 
 

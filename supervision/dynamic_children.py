@@ -13,6 +13,7 @@ from supervision.children import Child, ChildCounts, ChildInfo
 from supervision.errors import BadArgument, BadChildSpec, MaxChildren, NotFound, StartError
 from supervision.process_table import Pid, Process
 from supervision.restart import RestartIntensity
+from supervision.shown import shown
 from supervision.supervisor_children import Clocks, SupervisorChildren
 from supervision.supervisor_flags import DynamicFlags
 from supervision.termination import terminate_together
@@ -22,7 +23,7 @@ __all__ = ["DynamicChildren", "significant_is_refused"]
 
 def significant_is_refused(spec: ChildSpec) -> BadChildSpec:
     """What to raise where a child is significant: a DynamicSupervisor never ends by the end of a child."""
-    return BadChildSpec(f"child {spec.id!r}: significant must be False under a DynamicSupervisor, got True")
+    return BadChildSpec(f"child {shown(spec.id)}: significant must be False under a DynamicSupervisor, got True")
 
 
 class DynamicChildren(SupervisorChildren):
@@ -67,11 +68,15 @@ class DynamicChildren(SupervisorChildren):
 
     def restart_child(self, id_: Any) -> None:
         """Refuse: children are forgotten when they end."""
-        raise BadArgument(f"a DynamicSupervisor has no stopped children; {id_!r} cannot be restarted")
+        raise BadArgument(f"a DynamicSupervisor has no stopped children; {shown(id_)} cannot be restarted")
 
     def delete_child(self, id_: Any) -> None:
         """Refuse: children are forgotten when they end."""
-        raise BadArgument(f"a DynamicSupervisor has no stopped children; {id_!r} cannot be deleted")
+        raise BadArgument(f"a DynamicSupervisor has no stopped children; {shown(id_)} cannot be deleted")
+
+    def which_child(self, id_: Any) -> None:
+        """Refuse: children have no ids."""
+        raise BadArgument(f"the children of a DynamicSupervisor have no ids; {shown(id_)} cannot be looked up")
 
     def which_children(self, _: None) -> list[ChildInfo]:
         """All children, the newest first."""
@@ -118,5 +123,5 @@ class DynamicChildren(SupervisorChildren):
     def _find(self, pid: Any) -> Child:
         child = self.by_pid.get(pid) if isinstance(pid, Pid) else None
         if child is None:
-            raise NotFound(f"the supervisor has no child {pid!r}")
+            raise NotFound(f"the supervisor has no child {shown(pid)}")
         return child

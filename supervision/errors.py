@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from supervision.shown import shown
+
 __all__ = [
     "AlreadyPresent",
     "AlreadyRegistered",
@@ -81,7 +83,7 @@ class NoProcess(SupervisionError, LookupError):
     """There is no live process behind the pid or name: OTP's ``noproc``."""
 
     def __init__(self, dest: Any) -> None:
-        super().__init__(f"no live process is behind {dest!r}")
+        super().__init__(f"no live process is behind {shown(dest)}")
         self.dest = dest
 
 
@@ -101,7 +103,7 @@ class ServerExit(SupervisionError):
     """
 
     def __init__(self, reason: Any, dest: Any = None) -> None:
-        super().__init__(f"the server {dest!r} exited before it answered: {reason!r}")
+        super().__init__(f"the server {shown(dest)} exited before it answered: {shown(reason)}")
         self.reason = reason
         self.dest = dest
 
@@ -120,7 +122,7 @@ class BadReturn(SupervisionError, TypeError):
 
     def __init__(self, owner: type | str, callback: str, value: Any, expected: str) -> None:
         name = owner if isinstance(owner, str) else owner.__name__
-        super().__init__(f"{name}.{callback} returned {value!r}; expected {expected}")
+        super().__init__(f"{name}.{callback} returned {shown(value)}; expected {expected}")
         self.callback = callback
         self.value = value
 
@@ -135,8 +137,8 @@ class StartError(SupervisionError):
     """
 
     def __init__(self, reason: Any, child_id: Any = None) -> None:
-        of_child = "" if child_id is None else f" child {child_id!r}"
-        super().__init__(f"could not start{of_child}: {reason!r}")
+        of_child = "" if child_id is None else f" child {shown(child_id)}"
+        super().__init__(f"could not start{of_child}: {shown(reason)}")
         self.reason = reason
         self.child_id = child_id
         self.pid: Any = None
@@ -194,7 +196,7 @@ class TaskExit(SupervisionError):
     """
 
     def __init__(self, reason: Any) -> None:
-        super().__init__(f"the task exited: {reason!r}")
+        super().__init__(f"the task exited: {shown(reason)}")
         self.reason = reason
 
 
@@ -206,5 +208,5 @@ class AlreadyRegistered(SupervisionError, ValueError):
     """
 
     def __init__(self, pid: Any, key: Any = None) -> None:
-        super().__init__(f"{key!r} is already registered by {pid!r}")
+        super().__init__(f"{shown(key)} is already registered by {pid!r}")
         self.pid = pid

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from supervision.errors import BadType
+from supervision.shown import shown
 
 __all__ = ["exact"]
 
@@ -28,6 +29,6 @@ def exact(key: Any, name: str = "key") -> Hashable:
         return kind, frozenset(exact(part, name) for part in key)
     try:
         hash(key)
-    except TypeError:
-        raise BadType(f"{name} must be hashable, got {key!r}") from None
+    except Exception as error:  # the hash is the user's, and who asks for it may be a supervisor
+        raise BadType(f"{name} must be hashable, got {shown(key)}") from error
     return kind, key

@@ -6,6 +6,7 @@ of its own: an answer to the outer wait must not wake an inner one.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from supervision.process_table import Process
@@ -68,7 +69,16 @@ def may_run_in_place(record: ThreadRecord) -> bool:
     Only a worker does, which has no deadline and will wait in any case: a foreign thread would let Ctrl-C hit the
     callee.
     """
-    return record.worker and record.depth < DEEPEST
+    return record.worker and record.depth < DEEPEST and _has_room()
+
+
+def _has_room() -> bool:
+    """Whether half of the stack is free: what a callee can do must not depend on who calls it."""
+    try:
+        sys._getframe(sys.getrecursionlimit() // 2)
+    except ValueError:  # it is not as deep as that
+        return True
+    return False
 
 
 def _take_over(target: Process, record: ThreadRecord) -> bool:

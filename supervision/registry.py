@@ -21,6 +21,7 @@ from supervision.registry_locks import Turn
 from supervision.registry_process import RegistryProcess, table_of
 from supervision.registry_table import RegistryOptions, Table
 from supervision.registry_via import RegistryVia
+from supervision.shown import shown
 from supervision.start import StartOptions, start
 from supervision.threads import current, library_call
 
@@ -158,7 +159,7 @@ class Registry:
         if not table.options.unique:
             raise BadArgument(f"update_value needs unique keys, and those of {registry!r} are duplicate")
         if not entries:
-            raise NotFound(f"the caller is not registered under {key!r}")
+            raise NotFound(f"the caller is not registered under {shown(key)}")
         # No lock: nobody but the caller changes it, and a reader gets the one value or the other.
         old = entries[0].value
         entries[0].value = new = fn(old)
@@ -291,7 +292,7 @@ class Registry:
         try:
             return table_of(registry).meta[exact(key)]
         except KeyError:
-            raise NotFound(f"the registry has no meta {key!r}") from None
+            raise NotFound(f"the registry has no meta {shown(key)}") from None
 
     @staticmethod
     @library_call

@@ -24,6 +24,7 @@ from typing import Any, Final
 from supervision import signals
 from supervision.errors import CallError, NoProcess
 from supervision.process_table import Process
+from supervision.shown import shown
 from supervision.threads import ThreadRecord
 from supervision.waits import Wait, wait_for
 
@@ -89,7 +90,7 @@ class KeyLocks:
             NoProcess: the registry is dead, or the process is.
         """
         if any(type(thing) is Turn and thing.locks is self and thing.key == key for thing in list(process.owned or ())):
-            raise CallError(f"the process holds the lock of {key!r} already and would wait for itself")
+            raise CallError(f"the process holds the lock of {shown(key)} already and would wait for itself")
         while True:
             turn = Turn(self, key, process, record)
             if not signals.own(process, turn):

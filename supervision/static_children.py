@@ -15,6 +15,7 @@ from supervision.errors import AlreadyPresent, AlreadyStarted, NotFound, Process
 from supervision.exact_keys import exact
 from supervision.process_table import Pid, Process
 from supervision.restart import RestartIntensity, affected, ends_supervisor
+from supervision.shown import shown
 from supervision.supervisor_children import Clocks, SupervisorChildren
 from supervision.supervisor_flags import SupervisorFlags
 from supervision.termination import terminate_in_order
@@ -68,7 +69,7 @@ class StaticChildren(SupervisorChildren):
         if child is not None and child.retry is None and child.pid is not None:
             raise AlreadyStarted(child.pid, spec.id)
         if child is not None:
-            raise AlreadyPresent(f"child {spec.id!r} exists and does not run; restart it or delete it")
+            raise AlreadyPresent(f"child {shown(spec.id)} exists and does not run; restart it or delete it")
         check_significant(spec, self.auto_shutdown)
         return self._start(spec)
 
@@ -175,13 +176,13 @@ class StaticChildren(SupervisorChildren):
     def _find(self, id_: Hashable) -> Child:
         child = self.by_id.get(exact(id_, "id"))
         if child is None:
-            raise NotFound(f"the supervisor has no child {id_!r}")
+            raise NotFound(f"the supervisor has no child {shown(id_)}")
         return child
 
     def _find_stopped(self, id_: Hashable) -> Child:
         child = self._find(id_)
         if child.retry is not None:
-            raise Restarting(f"child {id_!r} is being restarted")
+            raise Restarting(f"child {shown(id_)} is being restarted")
         if child.pid is not None:
-            raise Running(f"child {id_!r} is running")
+            raise Running(f"child {shown(id_)} is running")
         return child

@@ -19,12 +19,13 @@ from supervision.calls import Call, Caller, call, cause_of
 from supervision.child_reports import report_failed_start, report_unexpected
 from supervision.child_spec import ChildSpec, ChildType, child_spec
 from supervision.children import ChildCounts, ChildInfo, TryAgain
-from supervision.errors import Killed, NoProcess, ServerExit, StartError, SupervisionError
+from supervision.errors import BadArgument, Killed, NoProcess, ServerExit, StartError, SupervisionError
 from supervision.in_place import carry_out
 from supervision.masked_server import MaskedServer
 from supervision.messages import INFINITY, Exit
 from supervision.process_table import Pid, Process
 from supervision.results import UNSET, NoReply, Ok, Reply, Stop
+from supervision.shown import shown
 from supervision.signals import unwatch, watch
 from supervision.start import StartOptions, start
 from supervision.supervisor_children import SupervisorChildren
@@ -156,6 +157,7 @@ class SupervisorBase(Actor):
         """Answer a request."""
         if type(request) is not _Request:
             report_unexpected(state.process, "call", request)
+            caller.fire((False, BadArgument(f"a supervisor has no answer to {shown(request)}")))
             return NoReply(state)
         return Reply(self.answer(request, state), state)
 
