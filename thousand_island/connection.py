@@ -16,7 +16,7 @@ from supervision.errors import BadReturn, Killed
 from supervision.process_table import Process
 from supervision.readiness import Source, post
 from supervision.reports import NOTHING
-from supervision.results import UNSET, Ok, Stop
+from supervision.results import UNSET, NoReply, Ok, Reply, Stop
 from supervision.threads import ThreadRecord
 from supervision.trampoline import run_exposed, survive
 from thousand_island import endings
@@ -273,7 +273,7 @@ class Connection(EndingConnection):
     def _apply_actor_result(self, name: str, result: Any, message: Any, record: ThreadRecord) -> Any:
         if type(result) is Stop and result.state is None:
             result = Stop(result.reason, reply=result.reply)  # None is no pair: it means what leaving it out means
-        if hasattr(result, "state") and result.state is not UNSET:
+        if isinstance(result, NoReply | Reply | Stop) and result.state is not UNSET:
             self._check_shape(name, result.state)
         argument = super()._apply(name, result, message, record)
         socket = self.socket
@@ -282,10 +282,16 @@ class Connection(EndingConnection):
         if self._ended_by_handler(record):
             return UNSET
         if socket.config.messages_defer_timeout and result.timeout is None:
-            self.be_idle(socket.read_timeout)
+            self._begin_anew(name, socket)
         if self.reader is not None:
             self.reader.await_data()  # the callback may have read a part
         return argument
+
+    def _begin_anew(self, name: str, socket: Any) -> None:
+        if name != "handle_continue":
+            self.be_idle(socket.read_timeout)
+        elif self.idle_timeout is not None:  # the limit that the result had which asked for it
+            self.be_idle(self.idle_timeout)
 
     def _check_shape(self, name: str, state: Any) -> None:
         if isinstance(state, tuple) and len(state) == 2 and (state[0] is self.socket or isinstance(state[0], Socket)):

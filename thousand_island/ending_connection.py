@@ -104,7 +104,9 @@ class EndingConnection(IdleTime):
             if type(self.actor).terminate is not Actor.terminate:
                 run_exposed(self.process, record, self.actor.terminate, ending.reason, self.state)
         except BaseException as error:  # noqa: BLE001 - the connection is closed whatever the handler does
-            if ending.socket_open and self.socket is not None and self.socket.raised(error):  # nobody to say goodbye to
+            if self.socket is not None and self.socket.raised(error):  # nobody to say goodbye to
+                if not ending.socket_open:
+                    return ending
                 reason, crash = reason_string(error), False
             else:
                 reason = exits.reason_of(error)

@@ -112,6 +112,16 @@ class TestSignals:
         assert heard == ["MainThread"]
         assert signal.getsignal(signal.SIGHUP) is before
 
+    def test_what_such_a_function_raises_is_logged_and_ends_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        def fail() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise RuntimeError("nothing to reload")
+
+        assert supervision.run([signaller(signal.SIGHUP)], on_signal={signal.SIGHUP: fail}) == 0
+        (said,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert "SIGHUP" in said.getMessage()
+        assert "nothing to reload" in str(said.exc_info)
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP, 0, "SIGHUP"])
     def test_it_refuses_signals_that_it_cannot_give_away(self, number: Any) -> None:
         with pytest.raises(BadArgument, match="on_signal"):

@@ -125,23 +125,25 @@ class TestAcall:
         asyncio.run(main())
         assert not keeper._process.monitored_by
 
-    def test_a_process_that_is_killed_in_one_leaves_no_monitor_behind(self, keeper: Pid) -> None:
-        loops: list[asyncio.AbstractEventLoop] = []
-
-        async def main() -> None:
-            loops.append(asyncio.get_running_loop())
-            await acall(keeper, "keep", INFINITY)
-
-        caller = process.spawn(lambda: asyncio.run(main()))
+    def test_a_process_that_is_killed_in_one_is_woken_and_leaves_no_monitor_behind(self, keeper: Pid) -> None:
+        caller = process.spawn(lambda: asyncio.run(acall(keeper, "keep", INFINITY)))
         assert eventually(lambda: call(keeper, "count")[1] == 1)
         process.exit(caller, "kill")
         assert not keeper._process.monitored_by
-        loops[0].call_soon_threadsafe(int)  # or its thread would sleep on
+        assert eventually(lambda: not zombies())
+
+    def test_one_that_is_killed_just_before_is_woken_too(self, keeper: Pid) -> None:
+        async def main() -> None:
+            process.exit(process.self(), "kill")
+            await acall(keeper, "keep", INFINITY)
+
+        process.spawn(lambda: asyncio.run(main()))
         assert eventually(lambda: not zombies())
 
     def test_a_call_that_has_ended_is_no_monitor_of_the_caller_any_more(self, keeper: Pid) -> None:
         assert asyncio.run(acall(keeper, "count"))[0] == "count"
         assert not process.self()._process.monitors
+        assert not process.self()._process.monitored_by
 
     def test_an_answer_after_the_loop_is_closed_harms_nobody(self, keeper: Pid) -> None:
         loop = asyncio.new_event_loop()

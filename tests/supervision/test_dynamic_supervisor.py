@@ -464,8 +464,8 @@ class TestAdministration:
             Supervisor.get_child_spec(sup, process.self())
 
     @pytest.mark.row("SU-86")
-    @pytest.mark.parametrize("operation", [Supervisor.restart_child, Supervisor.delete_child])
-    def test_there_are_no_stopped_children_to_restart_or_delete(self, supervise_dynamic: Any, operation: Any) -> None:
+    @pytest.mark.parametrize("operation", [Supervisor.restart_child, Supervisor.delete_child, Supervisor.which_child])
+    def test_there_are_no_ids_and_no_stopped_children(self, supervise_dynamic: Any, operation: Any) -> None:
         sup = supervise_dynamic()
         pid = DynamicSupervisor.start_child(sup, worker(1))
         with pytest.raises(BadArgument):

@@ -19,6 +19,7 @@ from supervision import (
     Reply,
     ServerExit,
     SupervisionError,
+    Task,
     calls,
     in_place,
     process,
@@ -53,6 +54,11 @@ class Seam:
         if meanwhile is not None:
             meanwhile()
         return taken
+
+
+def far_down(levels: int, function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function`` with so many more frames on the stack."""
+    return far_down(levels - 1, function, *args) if levels > 0 else function(*args)
 
 
 class TestTakeOver:
@@ -99,22 +105,35 @@ class TestDirectHandOff:
         assert first == second
         end(outer, inner)
 
-    @pytest.mark.parametrize("deadline", [INFINITY, DEADLINE])
-    def test_a_caller_on_a_full_stack_leaves_neither_itself_nor_the_callee_broken(self, deadline: float) -> None:
-        limit = sys.getrecursionlimit()
+    def test_how_deep_a_callee_may_go_does_not_depend_on_its_caller(self) -> None:
+        third = sys.getrecursionlimit() // 3
 
-        def ask_far_down(levels: int, callee: Pid) -> None:
-            if levels > 0:
-                ask_far_down(levels - 1, callee)
-            else:
-                supervision.call(callee, "far down", deadline)
+        class Deep(Actor):
+            def handle_call(self, chain: list[Pid], caller: Any, state: Any) -> Reply:
+                return Reply(far_down(third, lambda: ask(chain)), state)
+
+        def ask(chain: list[Pid]) -> int:
+            return 1 + supervision.call(chain[0], chain[1:], INFINITY) if chain else 0
+
+        chain = [Deep.start() for _ in range(10)]
+        assert Task.async_(far_down, 2 * third, lambda: ask(chain)).await_() == len(chain)
+        end(*chain)
+
+    # What is looked at may not be enough: the limit may be low, or the stack of C the lesser one.
+    @pytest.mark.parametrize(("deadline", "looks"), [(INFINITY, True), (INFINITY, False), (DEADLINE, True)])
+    def test_a_caller_on_a_full_stack_leaves_neither_itself_nor_the_callee_broken(
+        self, deadline: float, looks: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limit = sys.getrecursionlimit()
+        if not looks:
+            monkeypatch.setattr(in_place, "_has_room", lambda: True)
 
         def ask_at_all_depths() -> None:
             me = process.self()
             for levels in range(limit - 60, limit):
                 callee = Echo.start()
                 with contextlib.suppress(RecursionError, SupervisionError):
-                    ask_far_down(levels, callee)
+                    far_down(levels, supervision.call, callee, "far down", deadline)
                 assert process.self() is me
                 # It may have ended, but not in such a way that who asks it waits.
                 with contextlib.suppress(NoProcess, ServerExit):

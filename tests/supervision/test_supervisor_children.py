@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 
 from supervision import (
+    INFINITY,
     AlreadyPresent,
     AlreadyStarted,
     BadArgument,
     BadType,
-    CallTimeout,
     ChildCounts,
     ChildInfo,
     DynamicSupervisor,
     NoProcess,
     NotFound,
     Running,
+    ServerExit,
     Supervisor,
     TaskSupervisor,
     call,
@@ -270,8 +271,8 @@ class TestAnySupervisor:
         sup = supervise([worker(1)])
         process.send(sup, "foo")
         cast(sup, "bar")
-        with pytest.raises(CallTimeout):
-            call(sup, "baz", timeout=1)
+        with pytest.raises(ServerExit, match="a supervisor has no answer to 'baz'"):
+            call(sup, "baz", timeout=INFINITY)
         assert Supervisor.count_children(sup).active == 1
         said = [record.getMessage() for record in caplog.records]
         assert [text.rsplit(": ")[-1] for text in said] == ["'foo'", "'bar'", "'baz'"]

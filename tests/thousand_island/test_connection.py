@@ -367,12 +367,22 @@ class TestLastCallback:
         assert not caplog.records
 
     @pytest.mark.row("TID-29")
-    def test_nothing_can_be_sent_in_handle_error(self) -> None:
+    def test_nothing_can_be_sent_in_handle_error_which_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
         with events_of(LastWords) as events, serve(LastWords, handler_options=("handle_error", "send")) as server:
             with server.connect() as client:
                 client.sendall(b"now")
                 assert is_closed(client)
-            assert isinstance(events.wait("connection.stop")[1]["error"], SocketClosed)
+            assert events.wait("connection.stop")[1]["error"] == "nope"
+        (report,) = caplog.records
+        assert "nope" in report.getMessage()
+
+    @pytest.mark.row("TID-29")
+    def test_nor_in_handle_close_of_a_client_that_has_gone(self, caplog: pytest.LogCaptureFixture) -> None:
+        with events_of(LastWords) as events, serve(LastWords, handler_options=("handle_close", "send")) as server:
+            with server.connect():
+                events.wait("connection.ready")
+            assert "error" not in events.wait("connection.stop")[1]
+        assert not caplog.records
 
 
 class TestBeforeTheBeginning:

@@ -120,6 +120,24 @@ class TestResults:
             assert is_closed(client)
             assert message() == TIMED_OUT
 
+    @pytest.mark.parametrize("defer", [True, False])
+    @pytest.mark.parametrize(("timeout", "read_timeout"), [(50, INFINITY), (INFINITY, 1)])
+    def test_it_outlasts_the_handle_continue_that_the_same_result_asks_for(
+        self, timeout: float, read_timeout: float, defer: bool
+    ) -> None:
+        class Continuing(Idling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                return Continue(state, timeout, continue_with="go on")
+
+            def handle_continue(self, argument: Any, state: Any) -> Any:
+                process.send(state[1], ("continued", argument))
+                return NoReply(state)
+
+        options = {"handler_options": process.self(), "read_timeout": read_timeout, "messages_defer_timeout": defer}
+        with serve(Continuing, **options) as server, server.connect() as client:
+            assert message() == ("continued", "go on")
+            assert is_closed(client) if timeout == 50 else is_silent(client)
+
     @pytest.mark.parametrize("infinity", [INFINITY, Persistent(INFINITY)], ids=repr)
     def test_infinity_is_no_limit(self, infinity: Any) -> None:
         with serve(Idling, handler_options=(process.self(), infinity), read_timeout=10) as server:
