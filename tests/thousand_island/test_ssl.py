@@ -276,6 +276,15 @@ class TestFiles:
         assert isinstance(cause, ssl.SSLError)
         assert __file__ in str(cause)
 
+    def test_only_what_is_unusable_is_named(self, certificates: Certificates) -> None:
+        trusted = self.start(certificates, cacertfile=__file__)
+        assert f"no usable certificate of an authority in cacertfile {__file__}: " in str(trusted)
+        assert certificates.server.certfile not in str(trusted)
+        assert certificates.server.keyfile not in str(trusted)
+        own = self.start(certificates, keyfile=__file__, cacertfile=certificates.authority)
+        assert f"no usable certificate and key in {certificates.server.certfile}, {__file__}: " in str(own)
+        assert certificates.authority not in str(own)
+
     def test_key_of_another_certificate_is_refused(self, certificates: Certificates) -> None:
         assert "KEY_VALUES_MISMATCH" in str(self.start(certificates, keyfile=certificates.other.keyfile))
 

@@ -113,16 +113,21 @@ def _load(context: ssl.SSLContext, identity: Identity) -> None:
     for path in _files(identity):
         with open(path, "rb"):
             pass  # the ssl module's own error would not say which file it is
-    try:
-        if identity.certfile is not None:
-            password = _no_password if identity.password is None else identity.password
+    if identity.certfile is not None:
+        password = _no_password if identity.password is None else identity.password
+        try:
             context.load_cert_chain(identity.certfile, identity.keyfile, password)
-        if identity.cacertfile is not None:
+        except ssl.SSLError as error:
+            raise _unusable(f"certificate and key in {identity.certfile}, {identity.keyfile}", error) from error
+    if identity.cacertfile is not None:
+        try:
             context.load_verify_locations(identity.cacertfile)
-    except ssl.SSLError as error:
-        files = ", ".join(_files(identity))
-        text = f"no usable certificate and key in {files}: {error.strerror}"
-        raise ssl.SSLError(ssl.SSLErrorNumber.SSL_ERROR_SSL, text) from error
+        except ssl.SSLError as error:
+            raise _unusable(f"certificate of an authority in cacertfile {identity.cacertfile}", error) from error
+
+
+def _unusable(what: str, error: ssl.SSLError) -> ssl.SSLError:
+    return ssl.SSLError(ssl.SSLErrorNumber.SSL_ERROR_SSL, f"no usable {what}: {error.strerror}")
 
 
 def _files(identity: Identity) -> list[str]:
