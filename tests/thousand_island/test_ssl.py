@@ -13,7 +13,7 @@ from supervision.errors import StartError
 from tests.thousand_island.certificates import PASSWORD, Certificates
 from tests.thousand_island.serving import Echo, events_of, exchange, message, receive_exactly, serve
 from tests.thousand_island.tls import connect_tls, serve_tls
-from thousand_island import Close, Continue, Handler, NotSecure, ProtocolNotNegotiated, start_link
+from thousand_island import Close, Continue, Handler, NotSecure, ProtocolNotNegotiated, SocketClosed, start_link
 from thousand_island.transports import SSL
 from thousand_island.transports.ssl import TLSInformation
 
@@ -171,6 +171,20 @@ class TestInformation:
 
     def test_certificate_of_a_client_without_one_is_refused(self, certificates: Certificates) -> None:
         assert isinstance(ask(certificates, lambda socket: socket.peercert()), NotSecure)
+
+    @pytest.mark.parametrize("name", ["negotiated_protocol", "peercert", "connection_information"])
+    def test_closed_connection_says_that_it_is_closed(self, certificates: Certificates, name: str) -> None:
+        def question(socket: Any) -> Any:
+            socket.close()
+            return getattr(socket, name)()
+
+        with (
+            serve_tls(Informant, certificates, handler_options=(process.self(), question)) as server,
+            connect_tls(server, certificates.trusting()),
+        ):
+            error = message()[1]
+        assert isinstance(error, SocketClosed)
+        assert str(error) == "the connection is closed"
 
     @pytest.mark.row("TIS-18")
     def test_default_options_can_be_overridden(self, certificates: Certificates) -> None:

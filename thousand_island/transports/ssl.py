@@ -223,5 +223,5 @@ class SSL(TCP):
 def _session(stream: Stream) -> Any:
     assert isinstance(stream, TLSStream)
     if not stream.established:
-        raise SocketClosed("the handshake is not done")
+        raise SocketClosed("the connection is closed" if stream.closed else "the handshake is not done")
     return stream.tls
