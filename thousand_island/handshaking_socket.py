@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from operator import methodcaller
 from typing import Any, Final, TypeVar
 
+from supervision.errors import BadType
 from thousand_island.errors import BadProxyHeader, SocketTimeout, ThousandIslandError
 from thousand_island.owned_socket import OwnedSocket
 from thousand_island.telemetry import signal_of
@@ -55,6 +56,7 @@ class HandshakingSocket(OwnedSocket):
         """Turns the connection into one of ``transport_module``, in place, within ``handshake_timeout``.
 
         Raises:
+            BadType: ``transport_module`` is no transport.
             UnsupportedUpgrade: that cannot be done.
             PlaintextPending: bytes that came in clear are still to be read.
             SocketTimeout: the client took too long.
@@ -100,6 +102,10 @@ class HandshakingSocket(OwnedSocket):
 
     def begin_upgrade(self, transport_module: Any, options: Mapping[str, Any]) -> None:
         """Does what ``upgrade`` does but for the handshake, if there is one (``needs_handshake``)."""
+        if not callable(getattr(transport_module, "upgrade", None)):
+            # Not a BadOption: with that SwitchTransport ends the connection without a crash report.
+            expected = "a transport, with the functions of thousand_island.Transport"
+            raise BadType(f"transport_module must be {expected}, got {transport_module!r}")
         self.socket = self._ask(transport_module.upgrade, options)
         self.transport_module = transport_module
 

@@ -40,6 +40,8 @@ from thousand_island.transports import SSL, TCP
 # Milliseconds for a handshake that is meant to take too long.
 SOON = 50
 
+NO_TRANSPORT = "transport_module must be a transport, with the functions of thousand_island.Transport"
+
 
 class StartTLS(Telling):
     """Greets in clear and switches at ``"STARTTLS"``; then echoes.
@@ -262,7 +264,9 @@ class TestRefusal:
             assert receive_exactly(client, 5) == b"HELLO"
             assert message() == ("handle_error", False, "unsupported_upgrade")
 
-    def upgrade(self, certificates: Certificates, options: Any, before: Any = None, **serving: Any) -> Any:
+    def upgrade(
+        self, certificates: Certificates, options: Any, before: Any = None, module: Any = SSL, **serving: Any
+    ) -> Any:
         """Return what ``socket.upgrade`` says in a callback, and whether the socket can still be used in clear."""
 
         class Upgrading(Telling):
@@ -270,7 +274,7 @@ class TestRefusal:
                 try:
                     if before is not None:
                         before(socket)
-                    socket.upgrade(SSL, options)
+                    socket.upgrade(module, options)
                 except Exception as error:  # noqa: BLE001 - the test judges it
                     process.send(state, ("error", error))
                 socket.send(b"still here")
@@ -308,6 +312,32 @@ class TestRefusal:
         self, certificates: Certificates, options: Any, error: type[Exception]
     ) -> None:
         assert isinstance(self.upgrade(certificates, options), error)
+
+    @pytest.mark.parametrize("options", [{}, None])
+    def test_refusal_speaks_of_the_options_of_the_upgrade(self, certificates: Certificates, options: Any) -> None:
+        assert str(self.upgrade(certificates, options)).startswith("the options of the upgrade must ")
+
+    @pytest.mark.parametrize("module", [None, "SSL", socket])
+    def test_what_is_no_transport_is_refused_and_leaves_the_connection_as_it_is(
+        self, certificates: Certificates, module: Any
+    ) -> None:
+        error = self.upgrade(certificates, {}, module=module)
+        assert isinstance(error, TypeError)
+        assert str(error) == f"{NO_TRANSPORT}, got {module!r}"
+
+    def test_switch_to_what_is_no_transport_is_a_crash_of_the_handler(
+        self, certificates: Certificates, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Lost(StartTLS):
+            def switch(self, socket: Any, state: Any) -> Any:
+                return SwitchTransport(None, state[1], state)
+
+        with serve_starttls(certificates, Lost) as server, switching(server) as client:
+            name, is_open, reason = message()
+            assert (name, is_open, str(reason)) == ("handle_error", False, f"{NO_TRANSPORT}, got None")
+            assert is_closed(client)
+            server.wait_until_empty()
+        assert NO_TRANSPORT in caplog.text
 
     def test_encrypted_connection_cannot_be_encrypted_again(self, certificates: Certificates) -> None:
         class Twice(Telling):

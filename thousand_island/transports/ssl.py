@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
@@ -26,6 +26,8 @@ from thousand_island.transports.tls_options import TLSOptions
 from thousand_island.transports.tls_stream import TLSStream
 
 __all__ = ["SSL", "TLSInformation"]
+
+_UPGRADE: Final = "the options of the upgrade"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,13 @@ class SSL(TCP):
         """
         if not isinstance(stream, Stream) or stream.secure:
             raise UnsupportedUpgrade("only a clear TCP connection can be upgraded to TLS")
-        options = a_dict("the options of the upgrade", options)
+        options = a_dict(_UPGRADE, options)
         check_names("the upgrade", options, tls_options.OPTION_NAMES)
         if stream.closed:
             raise SocketClosed("the connection is closed")
         if stream.buffered:
             raise PlaintextPending(f"{len(stream.buffered)} bytes came in clear before the upgrade and were not read")
-        return TLSStream.over(stream, cached_context(TLSOptions.new(options)))
+        return TLSStream.over(stream, cached_context(TLSOptions.new(options, _UPGRADE)))
 
     # The method itself: a function around it would be one more on the path of every request. It narrows the type of
     # the stream, and no connection of this transport has another.

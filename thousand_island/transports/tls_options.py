@@ -88,15 +88,19 @@ class TLSOptions:
     context: ssl.SSLContext | None = None
 
     @classmethod
-    def new(cls, options: Mapping[str, Any]) -> TLSOptions:
+    def new(cls, options: Mapping[str, Any], owner: str = "transport_options") -> TLSOptions:
         """Checks the options of TLS among ``options``; others are let through unread.
+
+        Args:
+            options: what was given.
+            owner: what has the options, as the user calls it.
 
         Raises:
             MissingOption: there is no certificate or key. It is also a TypeError.
             BadOption: a value is refused or contradicts another option. It is also a ValueError.
         """
         given = {name: value for name, value in options.items() if name in OPTION_NAMES and value is not None}
-        _require_certificate(given)
+        _require_certificate(owner, given)
         identity = Identity(**check_values(given, _IDENTITY_CHECKS))
         checked = check_values(given, _CHECKS)
         checked["sni_hosts"] = _sni_hosts(given.get("sni_hosts", {}), identity)
@@ -105,11 +109,11 @@ class TLSOptions:
         return tls
 
 
-def _require_certificate(given: Mapping[str, Any]) -> None:
+def _require_certificate(owner: str, given: Mapping[str, Any]) -> None:
     # Worded as upstream, which knows sni_hosts and sni_fun as the other places where certificates come from.
     for name in ("keyfile", "certfile"):
         if not given.keys() & {name, "context", "sni_hosts", "sni_fun"}:
-            raise MissingOption(f"transport_options must include one of {name}, context, sni_hosts or sni_fun")
+            raise MissingOption(f"{owner} must include one of {name}, context, sni_hosts or sni_fun")
 
 
 def _check_combinations(tls: TLSOptions, given: Mapping[str, Any]) -> None:
