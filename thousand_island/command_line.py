@@ -12,9 +12,11 @@ from typing import Any, Final, NoReturn, get_args
 
 from supervision.messages import INFINITY
 from thousand_island import transports
+from thousand_island.errors import BadOption
 from thousand_island.events import LogLevel
 from thousand_island.handler_path import load_handler
 from thousand_island.server_config import ServerConfig
+from thousand_island.transports.listen_address import listen_address
 from thousand_island.workers.config import Share, WorkersConfig
 
 __all__ = ["CommandLine", "refuse"]
@@ -25,7 +27,7 @@ _DESCRIPTION: Final = "Serves a handler until SIGTERM or Ctrl-C, then drains; a 
 
 _EPILOG: Final = (
     "Times are in whole milliseconds, or 'infinity'. ADDRESS is 'any', 'loopback', an IP address, unix:PATH, fd:NUMBER "
-    "for a socket that listens already, or fd:systemd for one that systemd hands over."
+    "for a socket that listens already, or fd:systemd or fd:NAME for one that systemd hands over."
 )
 
 
@@ -119,11 +121,15 @@ def _time(text: str) -> int | float:
 
 def _ip(text: str) -> Any:
     kind, _, rest = text.partition(":")
-    match kind:
-        case "unix":
-            return "local", rest
-        case "fd":
-            return "fd", int(rest) if rest.isdecimal() else rest
+    if kind == "unix" and rest:
+        return "local", rest
+    if kind == "fd" and rest:
+        return "fd", int(rest) if rest.isdecimal() else rest
+    try:
+        listen_address(text, 0)
+    except BadOption:  # which tells what the option is in a program
+        expected = "'any', 'loopback', an IP address, unix:PATH, fd:NUMBER or fd:NAME"
+        raise argparse.ArgumentTypeError(f"must be {expected}, got {text!r}") from None
     return text
 
 
@@ -138,6 +144,13 @@ def _workers(own: dict[str, Any], handler: str, log_level: LogLevel, server: dic
     return options
 
 
+def _check_certificate(transport: dict[str, Any]) -> None:
+    """Refuse one without the other, for which a program has more options than the command line."""
+    for name, other in (_SSL, _SSL[::-1]):
+        if other not in transport:
+            refuse(f"--{name} needs --{other}, which may be the same file if that holds both")
+
+
 def _server_options(given: dict[str, Any]) -> dict[str, Any]:
     transport = {name: given.pop(name) for name in _TRANSPORT if name in given}
     if given.get("num_listen_sockets", 1) > 1:
@@ -145,5 +158,6 @@ def _server_options(given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(transport.get("ip"), tuple):
         given.setdefault("port", 0)  # it has none
     if any(name in transport for name in _SSL):
+        _check_certificate(transport)
         given["transport_module"] = transports.SSL
     return {**given, "transport_options": transport}

@@ -20,6 +20,8 @@ from thousand_island.command_line import CommandLine
 
 PREFIX = "python -m thousand_island: error: "
 
+ADDRESSES = "'any', 'loopback', an IP address, unix:PATH, fd:NUMBER or fd:NAME"
+
 GOODBYE = """
     from supervision import INFINITY, process
     from thousand_island import Continue, Handler
@@ -249,11 +251,14 @@ class TestCommandLine:
             (["--read-timeout", "0.5"], "must be a whole number of milliseconds or 'infinity', got '0.5'"),
             (["--max-connections", "many"], "argument --max-connections: invalid number value: 'many'"),
             (["--num-acceptors", "0"], "num_acceptors must be a whole number, at least 1, got 0"),
-            (["--ip", "localhost"], "ip must be "),
+            (["--ip", "localhost"], f"argument --ip: must be {ADDRESSES}, got 'localhost'"),
+            (["--ip", "unix:"], f"argument --ip: must be {ADDRESSES}, got 'unix:'"),
+            (["--ip", "fd"], f"argument --ip: must be {ADDRESSES}, got 'fd'"),
             (["--proxy-protocol", "haproxy.example"], "proxy_protocol must have networks, addresses and 'local', but "),
             (["--log-level", "loud"], "argument --log-level: invalid choice: 'loud'"),
             (["--prot", "1"], "unrecognized arguments: --prot 1"),
-            (["--keyfile", "key.pem"], "must include one of certfile"),
+            (["--certfile", "cert.pem"], "error: --certfile needs --keyfile, which may be the same file"),
+            (["--keyfile", "key.pem"], "error: --keyfile needs --certfile, which may be the same file"),
         ],
     )
     def test_bad_options_are_refused_in_one_line(self, arguments: list[str], text: str, capsys: Any) -> None:

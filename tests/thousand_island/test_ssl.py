@@ -302,6 +302,16 @@ class TestFiles:
     def test_key_of_another_certificate_is_refused(self, certificates: Certificates) -> None:
         assert "KEY_VALUES_MISMATCH" in str(self.start(certificates, keyfile=certificates.other.keyfile))
 
+    def test_certificate_and_key_may_be_in_one_file(self, certificates: Certificates, tmp_path: Path) -> None:
+        both = tmp_path / "both.pem"
+        other = certificates.other
+        both.write_text(Path(other.keyfile).read_text() + Path(other.certfile).read_text())
+        with (
+            serve_tls(Echo, certificates, {"certfile": both, "keyfile": both}) as server,
+            connect_tls(server, certificates.trusting(), "other.example") as client,
+        ):
+            assert client.getpeercert(True) == other.der
+
     @pytest.mark.parametrize("password", [None, "wrong"])
     def test_locked_key_needs_its_password_and_nobody_is_asked_for_it(
         self, certificates: Certificates, password: str | None
