@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from supervision import arguments
 from supervision.messages import BRUTAL_KILL
-from thousand_island.errors import BadOption, MissingOption
+from thousand_island.errors import BadOption, MissingOption, UnknownOption
 from thousand_island.events import LogLevel
 from thousand_island.handler_path import load_handler
 from thousand_island.options import Check, check_names, check_values
@@ -103,6 +103,9 @@ class WorkersConfig:
         """
         own = {field.name for field in dataclasses.fields(cls)} - {"server", "options"}
         of_server = {field.name for field in dataclasses.fields(ServerConfig)} - {"handler_module"}
+        if "handler_module" in given:  # by its letters transport_module would be nearer
+            hint = "did you mean 'handler', such as 'examples.echo:Echo'?"
+            raise UnknownOption(f"workers.start_link got an unknown option 'handler_module'; {hint}")
         check_names("workers.start_link", given, own | of_server)
         if given.get("handler") is None:
             raise MissingOption("workers.start_link needs handler, such as 'examples.echo:Echo'")

@@ -51,7 +51,7 @@ def test_a_worker_gets_more_time_than_its_connections(timeout: Any, shutdown: fl
         ({"handler": "no_such_module:Echo"}, BadOption, "there is no module 'no_such_module'"),
         ({"handler": f"{HANDLERS}:Identifed"}, BadOption, "did you mean 'Identified'"),
         ({"handler": "__main__:__name__"}, BadOption, "handler_module must be"),
-        ({"handler_module": Identified}, UnknownOption, "handler_module"),
+        ({"handler_module": Identified}, UnknownOption, "option 'handler_module'; did you mean 'handler', such as"),
         ({"wokers": 2}, UnknownOption, "did you mean 'workers'"),
         ({"workers": 0}, BadOption, "workers must be a whole number, at least 1"),
         ({"workers": 2.0}, BadOption, "workers must be a whole number"),
