@@ -117,6 +117,8 @@ def _at_least_one(name: str, value: Any) -> int | float:
 def _shutdown(name: str, value: Any) -> Any:
     if arguments.is_milliseconds(value) or (isinstance(value, str) and value == BRUTAL_KILL):
         return value
+    if isinstance(value, int) and value >= arguments.LONGEST:
+        return arguments.milliseconds(name, value)  # which says what is wrong with it
     raise BadOption(f"{name} must be a whole number of milliseconds, INFINITY or BRUTAL_KILL, got {value!r}")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 
 import pytest
@@ -197,6 +198,14 @@ class TestValues:
         assert str(caught.value).startswith(f"{name} must ")
         assert expected in str(caught.value)
         assert str(caught.value).endswith(f", got {value!r}")
+
+    @pytest.mark.parametrize(
+        "name", ["max_connections_retry_wait", "read_timeout", "handshake_timeout", "shutdown_timeout"]
+    )
+    def test_duration_that_nobody_means_is_refused_with_the_limit(self, name):
+        with pytest.raises(BadOption, match=re.escape(f"{name} must be less than 2**52, got {10**30}")):
+            config(**{name: 10**30})
+        assert getattr(config(**{name: 2**52 - 1}), name) == 2**52 - 1
 
 
 class TestListenSockets:
