@@ -55,7 +55,17 @@ class Transport(Protocol):
         """Make ``pid`` the owner."""
 
     def recv(self, socket: Any, length: int, timeout: float) -> bytes:
-        """Return ``length`` bytes, or what is there if it is 0, within ``timeout`` milliseconds."""
+        """Return ``length`` bytes, or what is there if it is 0, within ``timeout`` milliseconds or ``INFINITY``.
+
+        ``Socket.recv`` raises what this does. The server itself reads a socket of the transport's own with a timeout of
+        0 if it has ``fileno``, where BlockingIOError and TimeoutError count as SocketTimeout; else without a limit, in
+        a process beside the connection's. In both cases ``b""`` is the end of the stream too.
+
+        Raises:
+            SocketTimeout: not in time, or nothing is there.
+            SocketClosed: the peer has closed the connection.
+            OSError: it has failed. A ConnectionError counts as its end.
+        """
 
     def send(self, socket: Any, data: Any) -> None:
         """Send all of ``data``."""

@@ -21,7 +21,7 @@ from tests.thousand_island.serving import (
     serve,
 )
 from tests.thousand_island.transports import Flaky, InMemory, Pipe, Plain, Wrapping
-from thousand_island import Close, Continue, SocketClosed, stop
+from thousand_island import Close, Continue, SocketClosed, SocketTimeout, stop
 
 
 class Client:
@@ -217,6 +217,19 @@ class Careless(Plain):
             return b""
 
 
+class Foreign(Plain):
+    """Raises an error of another kind where there is nothing to read."""
+
+    def __init__(self, nothing: type[Exception]) -> None:
+        self.nothing = nothing
+
+    def recv(self, sock: Any, length: int, timeout: float) -> bytes:
+        try:
+            return super().recv(sock, length, timeout)
+        except SocketTimeout:
+            raise self.nothing from None
+
+
 class Broken(Plain):
     """Has mistakes in it."""
 
@@ -233,6 +246,14 @@ class TestMistakes:
         with serve(Words, transport_module=Careless(), handler_options=process.self()) as server:
             server.connect().close()
             assert message()[0] == "handle_close"
+
+    @pytest.mark.parametrize("nothing", [BlockingIOError, TimeoutError, SocketTimeout])
+    def test_nothing_to_read_may_be_told_as_sockets_do(self, nothing: type[Exception]) -> None:
+        options = {"transport_module": Foreign(nothing), "handler_options": process.self()}
+        with serve(Words, **options) as server, server.connect() as client:
+            assert echo(Client(client), b"hello") == b"hello"
+            client.sendall(b"idle")
+            assert message()[0] == "handle_timeout"
 
     @pytest.mark.parametrize("operation", ["getstat", "controlling_process", "handshake", "recv", "peername"])
     def test_a_transport_that_fails_costs_the_connection_only(self, operation: str) -> None:
