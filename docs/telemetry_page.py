@@ -72,6 +72,9 @@ blinker.signal("thousand_island.connection.stop").connect(tell)
 ```
 
 - A receiver is called in the thread and process that the event happens in, before that goes on: it should be quick.
+- It must not call the server that it is told of, by `info`, `stop` and their like: the answer may have to wait for the
+  process that the receiver runs in, and then neither goes on. A server starts only when the receivers of
+  `listener.start` have returned. Let another thread or process ask, later.
 - `connect(tell, sender=server)` follows one server, named by the pid that `start_link` gave.
 - blinker keeps receivers weakly: keep a reference, or connect with `weak=False`.
 - `measurements` and `metadata` are copies; a receiver may change them.
