@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from supervision import Pid, process
 from supervision.messages import Down
@@ -36,3 +38,28 @@ def end(*pids: Pid) -> None:
     for pid in pids:
         process.unlink(pid)
         killed(pid)
+
+
+def idle(pid: Pid) -> Pid:
+    """Wait until it has nothing to do."""
+    assert eventually(lambda: not pid._process.running.locked() and not pid._process.queued.locked())
+    return pid
+
+
+def instructions_of(work: Callable[[], object]) -> int:
+    """Do ``work``, and return how many instructions of the interpreter this thread took for it."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count

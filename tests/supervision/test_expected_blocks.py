@@ -12,6 +12,7 @@ from supervision.expected_blocks import BLOCKED_SECONDS, EXPECTED_BLOCKS
 from supervision.scheduler import scheduler
 from supervision.threads import current
 from tests.supervision.doers import end
+from tests.supervision.runtime import idle
 
 PATIENCE = 10.0
 
@@ -32,20 +33,20 @@ class Blocking(Actor):
 
 class TestExpectBlock:
     def test_the_processor_is_given_away_before_the_slice(self) -> None:
-        actor = Blocking.start()
+        actor = idle(Blocking.start())
         actor._process.blocks = 1
         assert not supervision.call(actor, 0)
         end(actor)
 
     def test_one_that_blocks_is_expected_to_do_so_again(self) -> None:
-        actor = Blocking.start()
+        actor = idle(Blocking.start())
         actor._process.blocks = 1
         supervision.call(actor, BLOCKED_SECONDS * 5)
         assert not supervision.call(actor, 0)
         end(actor)
 
     def test_one_that_does_not_is_soon_trusted_again(self) -> None:
-        actor = Blocking.start()
+        actor = idle(Blocking.start())
         actor._process.blocks = EXPECTED_BLOCKS
         deadline = time.monotonic() + PATIENCE
         while not supervision.call(actor, 0):
@@ -53,7 +54,7 @@ class TestExpectBlock:
         end(actor)
 
     def test_the_watchdog_finds_out(self) -> None:
-        actor = Blocking.start()
+        actor = idle(Blocking.start())
         deadline = time.monotonic() + PATIENCE
         while supervision.call(actor, 0.01):
             assert time.monotonic() < deadline
