@@ -458,7 +458,7 @@ class TestTerminateChild:
 
             return Task.async_(instructions_of, end_all).await_(60_000)  # on whose thread the supervisor runs
 
-        assert instructions(1_000) < 20 * instructions(100)
+        assert instructions(1_000) < 15 * instructions(100)
 
 
 class TestAdministration:
