@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,36 @@ class TestSendfile:
             assert measurements.keys() == {"monotonic_time", "filename", "offset", "length", "error"}
             del measurements["monotonic_time"]
             assert measurements == {"filename": "/does/not/exist", "offset": 1, "length": 2, "error": "enoent"}
+
+    @pytest.mark.parametrize("length", [0, 2])
+    @pytest.mark.parametrize("has_a_writer", [False, True])
+    def test_a_fifo_is_refused_by_name_and_not_waited_for(
+        self, strings: Strings, tmp_path: Path, length: int, has_a_writer: bool
+    ) -> None:
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        with contextlib.ExitStack() as stack:
+            if has_a_writer:
+                stack.callback(os.close, os.open(path, os.O_RDWR))
+            with pytest.raises(OSError, match="fifo") as caught:
+                strings.do(lambda s: s.sendfile(path, 0, length))
+        assert (caught.value.errno, caught.value.filename) == (errno.ESPIPE, str(path))
+
+    @pytest.mark.parametrize("length", [0, 2])
+    def test_a_directory_is_refused_by_name(self, strings: Strings, tmp_path: Path, length: int) -> None:
+        with pytest.raises(IsADirectoryError) as caught:
+            strings.do(lambda s: s.sendfile(tmp_path, 0, length))
+        assert caught.value.filename == str(tmp_path)
+
+    def test_a_unix_socket_is_refused_by_name(self, strings: Strings, tmp_path: Path) -> None:
+        path = str(tmp_path / "neighbour")
+        with socket.socket(socket.AF_UNIX) as neighbour:
+            neighbour.bind(path)
+            with pytest.raises(OSError, match="neighbour"):
+                strings.do(lambda s: s.sendfile(path))
+
+    def test_a_device_is_of_no_length(self, strings: Strings) -> None:
+        assert strings.do(lambda s: s.sendfile(os.devnull)) == 0
 
     @pytest.mark.parametrize(("offset", "length"), [(-1, 0), (0, -1), (0.5, 0)])
     def test_wrong_numbers_are_refused(self, strings: Strings, offset: Any, length: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -127,6 +128,16 @@ class TestSendfile:
 
         with serve_tls(Sender, certificates) as server, connect_tls(server, certificates.trusting()) as client:
             assert receive_exactly(client, len(data)) == data[7:]
+
+    @pytest.mark.parametrize("length", [0, 2])
+    @pytest.mark.parametrize(("make", "number"), [(os.mkdir, errno.EISDIR), (os.mkfifo, errno.ESPIPE)])
+    def test_what_has_no_parts_is_refused_by_name(
+        self, certificates: Certificates, tmp_path: Path, make: Any, number: int, length: int
+    ) -> None:
+        path = str(tmp_path / "no file")
+        make(path)
+        error = ask(certificates, lambda socket: socket.sendfile(path, 0, length))
+        assert (error.errno, error.filename) == (number, path)
 
 
 class TestInformation:

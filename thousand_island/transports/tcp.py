@@ -5,7 +5,9 @@ Counterpart: ``ThousandIsland.Transports.TCP``.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -255,13 +257,31 @@ class TCP:
 
 @library_call  # a kill between the opening and the ``try`` would leave the file open
 def send_file(stream: Stream, filename: Any, offset: int, length: int) -> int:
-    """Open ``filename``, send the part of it, and return how many bytes that was."""
+    """Open ``filename``, send the part of it, and return how many bytes that was.
+
+    Raises:
+        OSError: the system refuses; also a directory or a FIFO, of which no part can be read. It has the file's name.
+    """
     if stream.closed:
         raise SocketClosed("the connection is closed")
-    file = os.open(filename, os.O_RDONLY | os.O_CLOEXEC)
+    # Else the opening of a FIFO would wait for somebody who writes to it, which may be for ever.
+    file = os.open(filename, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
+        status = os.fstat(file)
+        _check_kind(status.st_mode, filename)
         if length == 0:
-            length = max(0, os.fstat(file).st_size - offset)
+            length = max(0, status.st_size - offset)
         return stream.sendfile(file, offset, length)
     finally:
         os.close(file)
+
+
+def _check_kind(mode: int, filename: Any) -> None:
+    """Refuse what has no parts. The system would as well, but not before something is read, and without the name."""
+    if stat.S_ISDIR(mode):
+        number = errno.EISDIR
+    elif stat.S_ISFIFO(mode):
+        number = errno.ESPIPE
+    else:
+        return
+    raise OSError(number, os.strerror(number), os.fspath(filename))
