@@ -230,7 +230,7 @@ class Acceptor(Actor):
             self._tell(_EINVAL)
         elif error.errno in _NETWORK_ERRORS:
             self._tell(_ACCEPT_ERROR, error)
-        else:
+        elif error.errno != errno.EINTR:  # of a transport of somebody else; it says nothing of any client
             raise error
         deliver(self.process, _TRY_AGAIN)  # this attempt took the turn, and there may be more connections
         return NoReply(state)

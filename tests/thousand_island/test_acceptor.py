@@ -91,8 +91,9 @@ class TestAcceptErrors:
         [
             [errno.EMFILE, errno.ENFILE, errno.EMFILE, errno.ENFILE, errno.EMFILE],
             [*NETWORK, errno.EINVAL, errno.ECONNABORTED],
+            [errno.EINTR] * 5,
         ],
-        ids=["exhausted", "network"],
+        ids=["exhausted", "network", "interrupted"],
     )
     def test_they_take_neither_the_acceptor_nor_live_connections_down(self, flaky: Flaky, numbers: list[int]) -> None:
         with serve(Echo, transport_module=flaky) as server, server.connect() as first:
@@ -126,6 +127,15 @@ class TestAcceptErrors:
             name = errno.errorcode[number].lower() if number != errno.EOPNOTSUPP else "eopnotsupp"
             assert measurements == ({"error": name} if event in ("emfile", "accept_error") else {})
             assert metadata.keys() == {"handler", "telemetry_span_context"}
+
+    def test_an_interrupted_accept_is_repeated_and_no_error(self, flaky: Flaky) -> None:
+        flaky.fail("accept", oserror(errno.EINTR))
+        with events_of(Echo) as events, serve(Echo, transport_module=flaky) as server, server.connect() as client:
+            assert exchange(client, b"hello") == b"hello"
+            stop(server.pid)
+            events.wait("listener.stop")
+            assert flaky.is_used_up("accept")
+            assert events.names("acceptor") == ["acceptor.start", "acceptor.stop"]
 
     @pytest.mark.row("TID-54")
     def test_an_error_that_accept_does_not_list_ends_the_span_and_the_acceptor_is_restarted(self, flaky: Flaky) -> None:
