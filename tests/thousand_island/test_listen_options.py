@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import pathlib
 import socket
 
@@ -13,6 +14,9 @@ from thousand_island.transports.listen_options import OPTION_NAMES, ListenOption
 
 IPV4 = socket.AF_INET
 IPV6 = socket.AF_INET6
+
+# How it is written depends on the version of Python.
+MAPPED = str(ipaddress.IPv6Address("::ffff:192.0.2.1"))
 
 
 def address(port=80, **options):
@@ -57,6 +61,8 @@ class TestAddress:
             ("::1", ListenAddress(IPV6, ("::1", 80))),
             ("::", ListenAddress(IPV6, ("::", 80), dual_stack=True)),
             ((0,) * 8, ListenAddress(IPV6, ("::", 80), dual_stack=True)),
+            ("::ffff:192.0.2.1", ListenAddress(IPV6, (MAPPED, 80), dual_stack=True)),
+            ((0, 0, 0, 0, 0, 0xFFFF, 0xC000, 0x0201), ListenAddress(IPV6, (MAPPED, 80), dual_stack=True)),
             (("fd", 3), ListenAddress(None, None, fd=3)),
         ],
     )

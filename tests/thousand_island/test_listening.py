@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -16,6 +17,9 @@ from tests.programs import output_of
 from tests.thousand_island.serving import SECONDS, Echo, down, exchange, is_closed, receive_exactly, serve, tree
 from thousand_island import BadOption, Close, Handler
 from thousand_island.server import shared
+
+# Linux: an address that is not yet known to be this machine's alone, or known not to be.
+IFA_F_UNUSABLE = 0x40 | 0x08
 
 
 class Whois(Handler):
@@ -32,6 +36,19 @@ def has_ipv6() -> bool:
             return True
     except OSError:
         return False
+
+
+def link_local() -> str | None:
+    """An IPv6 address of this machine that says nothing without its zone."""
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return None
+    for number, _, _, _, flags, interface in map(str.split, lines):
+        address = ipaddress.IPv6Address(bytes.fromhex(number))
+        if address.is_link_local and not int(flags, 16) & IFA_F_UNUSABLE:
+            return f"{address}%{interface}"
+    return None
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
@@ -120,6 +137,30 @@ class TestInternet:
             assert server.address[0] == "::"
             assert ask(("127.0.0.1", server.address[1])) == ["127.0.0.1", "127.0.0.1"]
             assert ask(("::1", server.address[1])) == ["::1", "::1"]
+
+    @needs_ipv6
+    @pytest.mark.parametrize("ip", ["::ffff:127.0.0.1", (0, 0, 0, 0, 0, 0xFFFF, 0x7F00, 1)])
+    def test_ipv4_as_an_ipv6_address_is_served_and_shown_as_ipv4(self, ip: Any) -> None:
+        with serve(Whois, transport_options={"ip": ip, "inet6": True}) as server:
+            assert server.address[0] == "127.0.0.1"
+            assert ask(server.address) == ["127.0.0.1", "127.0.0.1"]
+
+    @pytest.mark.skipif(link_local() is None, reason="this machine has no link-local IPv6 address")
+    def test_an_ipv6_address_with_a_zone(self) -> None:
+        ip = link_local()
+        with serve(Whois, transport_options={"ip": ip}) as server:
+            assert server.address[0] == ip
+            assert ask(server.address) == [ip, ip]
+            with pytest.raises(StartError) as failure:
+                start(port=server.address[1], transport_options={"ip": ip})
+        assert cause(failure.value).errno == errno.EADDRINUSE
+        assert f"{ip} port {server.address[1]}" in str(cause(failure.value))
+
+    @needs_ipv6
+    def test_a_zone_that_there_is_not_is_a_start_error_that_names_it(self) -> None:
+        with pytest.raises(StartError) as failure:
+            start(transport_options={"ip": "fe80::1%nowhere"})
+        assert "fe80::1%nowhere port 0" in str(cause(failure.value))
 
     @pytest.mark.row("TID-12", "TIL-01")
     def test_a_port_in_use_is_a_start_error_that_names_it(self) -> None:

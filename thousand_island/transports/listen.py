@@ -38,7 +38,7 @@ def _listen(options: ListenOptions) -> ListenSocket:
         if isinstance(address.address, str | bytes):
             file = SocketFile.bind(sock, address.address, options.socket_mode)
         elif address.address is not None:
-            sock.bind(address.address)
+            sock.bind(_with_zone(address.family, *address.address))
         if address.fd is None:
             sock.listen(options.backlog)
         listener = ListenSocket(sock, options, this_process())
@@ -66,6 +66,13 @@ def _open(address: ListenAddress) -> socket.socket:
         sock.close()
         raise OSError(errno.EINVAL, "it is no stream socket that listens")
     return sock
+
+
+def _with_zone(family: int | None, host: str, port: int) -> Any:
+    """What ``bind`` takes for the address: of a pair it would lose the zone (``%eth0``), which has its own place."""
+    if family != socket.AF_INET6:
+        return host, port
+    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
 
 
 def _configure(sock: socket.socket, options: ListenOptions) -> None:

@@ -35,7 +35,7 @@ class ListenAddress:
 
     Attributes:
         family: the address family; None where a ready descriptor is taken over.
-        address: what ``bind`` takes: ``(host, port)``, or the path of a unix socket; None for a descriptor.
+        address: ``(host, port)``, or the path of a unix socket; None for a descriptor.
         fd: the number of a descriptor that listens already, or None.
         dual_stack: whether IPv4 clients are served on this IPv6 address too.
     """
@@ -99,7 +99,8 @@ def _internet(ip: Any, text: str, port: int, inet6: bool) -> ListenAddress:
     except ValueError:
         raise _refusal(ip) from None
     if parsed.version == 6:
-        return ListenAddress(socket.AF_INET6, (str(parsed), port), dual_stack=int(parsed) == 0)
+        has_ipv4 = int(parsed) == 0 or parsed.ipv4_mapped is not None
+        return ListenAddress(socket.AF_INET6, (str(parsed), port), dual_stack=has_ipv4)
     if inet6:
         raise BadOption(f"ip must be an IPv6 address where inet6 is True, got {ip!r}")
     return ListenAddress(socket.AF_INET, (str(parsed), port))
