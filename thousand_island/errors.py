@@ -80,7 +80,7 @@ class SendTimeout(SocketTimeout):
 
     @property
     def rest(self) -> bytes:
-        """The bytes that were not handed to the operating system."""
+        """The bytes that were not sent, and are not about to be by themselves."""
         # Joined only for those who ask: a thousand clients may be given up at once, with megabytes for each.
         return b"".join(self._pieces)
 

@@ -21,6 +21,7 @@ from tests.thousand_island.serving import (
 )
 from tests.thousand_island.tls import connect_tls, manual_client, serve_tls
 from thousand_island import Close, Continue, SendTimeout, SocketClosed
+from thousand_island.transports.tls_stream import BLOCK_SIZE
 
 
 class Recorder(Telling):
@@ -229,7 +230,9 @@ class TestEnd:
 
 
 class TestWriting:
-    def test_client_that_does_not_read_in_time_ends_the_send(self, certificates: Certificates) -> None:
+    def test_client_that_does_not_read_in_time_ends_the_send_and_gets_later_what_is_not_in_rest(
+        self, certificates: Certificates
+    ) -> None:
         data = bytes(range(256)) * 65_536
 
         class Sender(Telling):
@@ -246,13 +249,39 @@ class TestWriting:
             connect_tls(server, certificates.trusting()) as client,
         ):
             _, rest, sent = message()
+            assert rest
+            assert receive_exactly(client, len(data)) + rest == data
+            assert len(data) - len(rest) == sent
+
+    def test_without_linger_rest_has_the_block_that_was_under_way(self, certificates: Certificates) -> None:
+        data = bytes(range(256)) * 65_536
+
+        class Sender(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                try:
+                    socket.send(data)
+                except SendTimeout as error:
+                    process.send(state, ("rest", error.rest, socket.getstat().send_oct))
+                return Continue(state)
+
+        tls = {"send_timeout": 50, "sndbuf": 4_608, "linger": (False, 0)}
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            _, rest, sent = message()
             assert data.endswith(rest)
             assert len(data) - len(rest) == sent
+            received = 0
             with contextlib.suppress(ssl.SSLError, ConnectionError):
-                received = len(receive_exactly(client, len(data)))
-                assert sent <= received < len(data)
+                while more := client.recv(65_536):
+                    received += len(more)
+            assert sent <= received < sent + BLOCK_SIZE
 
-    def test_small_pieces_to_a_client_that_does_not_read_end_in_time(self, certificates: Certificates) -> None:
+    @pytest.mark.parametrize(("linger", "rest"), [((True, 30), b""), ((True, 0), b"small" * 200)])
+    def test_small_pieces_to_a_client_that_does_not_read_end_in_time(
+        self, certificates: Certificates, linger: tuple[bool, int], rest: bytes
+    ) -> None:
         class Sender(Telling):
             def handle_connection(self, socket: Any, state: Any) -> Any:
                 try:
@@ -262,12 +291,12 @@ class TestWriting:
                     process.send(state, ("rest", error.rest))
                 return Continue(state)
 
-        tls = {"send_timeout": 50, "sndbuf": 4_608}
+        tls = {"send_timeout": 50, "sndbuf": 4_608, "linger": linger}
         with (
             serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
             connect_tls(server, certificates.trusting()),
         ):
-            assert message() == ("rest", b"small" * 200)
+            assert message() == ("rest", rest)
 
     def test_connection_that_stays_open_after_that_loses_and_repeats_nothing(self, certificates: Certificates) -> None:
         data = bytes(range(251)) * 40_000
@@ -311,6 +340,28 @@ class TestWriting:
             connect_tls(server, certificates.trusting()),
         ):
             assert message() == ("handle_timeout", False, None)
+
+    @pytest.mark.parametrize("closes", [True, False])
+    def test_what_a_sendfile_that_took_too_long_has_counted_arrives(
+        self, certificates: Certificates, tmp_path: Any, closes: bool
+    ) -> None:
+        data = bytes(range(256)) * 65_536
+        (tmp_path / "large").write_bytes(data)
+
+        class Sender(Telling):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                with pytest.raises(SendTimeout):
+                    socket.sendfile(tmp_path / "large")
+                process.send(state, ("sent", socket.getstat().send_oct))
+                return Close(state)
+
+        tls = {"send_timeout": 20, "sndbuf": 4_608, "send_timeout_close": closes}
+        with (
+            serve_tls(Sender, certificates, tls, handler_options=process.self()) as server,
+            connect_tls(server, certificates.trusting()) as client,
+        ):
+            sent = message()[1]
+            assert receive_exactly(client, len(data)) == data[:sent]
 
     def test_sendfile_sends_no_more_than_there_is(self, certificates: Certificates, tmp_path: Any) -> None:
         (tmp_path / "short").write_bytes(b"short")

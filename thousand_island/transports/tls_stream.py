@@ -187,8 +187,8 @@ class TLSStream(HandshakingStream):
         """Send all of ``data``.
 
         Raises:
-            SendTimeout: as ``Stream.send``. If the connection stays open (``send_timeout_close`` False), ``rest`` lacks
-                the block that was under way: it goes out before whatever is sent next.
+            SendTimeout: as ``Stream.send``. ``rest`` lacks the block that was under way, unless it is dropped (closed
+                without ``linger``): it goes out in the background, or before whatever is sent next.
 
         Counterpart: ``ssl:send/2``.
         """
@@ -224,7 +224,8 @@ class TLSStream(HandshakingStream):
             try:
                 self._hand_over(deadline)
             except DeadlinePassed:
-                raise self._give_up(block, pieces) from None
+                dropped = b"" if self._give_up(block) else bytes(block)
+                raise SendTimeout(dropped, *pieces.rest()) from None
             self.send_oct += len(block)
             if not pieces:
                 return
@@ -240,12 +241,15 @@ class TLSStream(HandshakingStream):
             if not block:  # the file is shorter
                 break
             deadline = self._deadline(self.options.send_timeout)  # anew: the limit is for the peer's pauses
+            under_way = b""
             try:
                 self._hand_over(deadline)
                 self._encrypt(block)
+                under_way = block
                 self._hand_over(deadline)
             except DeadlinePassed:
-                raise self._give_up(b"", Pieces([])) from None
+                self._give_up(under_way)
+                raise SendTimeout(b"") from None
             sent += len(block)
             self.send_oct += len(block)
         self.send_cnt += 1
@@ -271,12 +275,15 @@ class TLSStream(HandshakingStream):
         except BlockingIOError:
             write_when_ready(self.source, self._flush, deadline)
 
-    def _give_up(self, block: bytes | memoryview, pieces: Pieces) -> SendTimeout:
-        if not self.options.send_timeout_close:
+    def _give_up(self, block: bytes | memoryview) -> bool:
+        """The peer has not taken ``block`` in time. Returns whether it goes out all the same; it is counted then."""
+        closes = self.options.send_timeout_close
+        goes_out = not closes or self._lingers()
+        if goes_out:
             self.send_oct += len(block)
-            return SendTimeout(*pieces.rest())
-        self.close()
-        return SendTimeout(bytes(block), *pieces.rest())
+        if closes:
+            self.close()
+        return goes_out
 
     # Ending
 
@@ -311,7 +318,8 @@ class TLSStream(HandshakingStream):
             try:
                 self._flush()
             except BlockingIOError:
-                if self._linger():
+                if self._lingers():
+                    self._linger()
                     return
             except OSError:
                 pass  # the peer has gone
@@ -323,15 +331,16 @@ class TLSStream(HandshakingStream):
         except ssl.SSLError:
             pass  # it waits for the peer's answer, which nobody needs; or the TLS layer has failed before
 
-    def _linger(self) -> bool:
+    def _lingers(self) -> bool:
+        """Whether what the system has not taken yet goes out after the close, as long as ``linger`` allows."""
         enabled, seconds = self.options.linger
-        if not enabled or seconds == 0:
-            return False
+        return enabled and seconds > 0
+
+    def _linger(self) -> None:
         rest = bytes(self.unsent) + self.outgoing.read()
         taken_over = socket.socket(fileno=self.sock.detach())  # for this connection it is closed, as after any close
         taken_over.setblocking(False)
-        Lingering(taken_over, self.source, rest, seconds).start()
-        return True
+        Lingering(taken_over, self.source, rest, self.options.linger[1]).start()
 
 
 def _refused(error: ssl.SSLError) -> Exception:
