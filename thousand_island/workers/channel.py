@@ -64,17 +64,22 @@ class Frames:
 
 
 class ParentEnd:
-    """The parent's end, which never waits. Owned by the process that makes it, which is told of what comes in."""
+    """The parent's end, which never waits. Owned by the process that makes it, which is told of what comes in.
+
+    ``lock`` guards the end of ``sock``. Whoever tells of the owner's death and whoever buries it may come in either
+    order, or at once; after the burial the number of the descriptor may be another's.
+    """
 
     def __init__(self, sock: socket.socket, owner: Process) -> None:
         sock.setblocking(False)
+        self.lock = threading.Lock()
         self.sock = sock
         self.frames = Frames()
         self.is_broken = False
         self.source = MailedSource(sock.fileno(), owner)
         watch(self.source)
         # Not before: the owner's thread may be about to use its number when somebody else ends the owner.
-        owner.at_burial = sock.close
+        owner.at_burial = self._close
         own(owner, self)
 
     def is_told_by(self, message: Any) -> bool:
@@ -106,9 +111,15 @@ class ParentEnd:
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """End it, which ends a worker that still runs."""
-        forget(self.source)
-        with contextlib.suppress(OSError):  # the worker has gone
-            self.sock.shutdown(socket.SHUT_RDWR)
+        with self.lock:
+            forget(self.source)  # nothing, if it is closed already
+            with contextlib.suppress(OSError):  # it is, or the worker has gone
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+    def _close(self) -> None:
+        with self.lock:
+            forget(self.source)
+            self.sock.close()
 
 
 class WorkerEnd:

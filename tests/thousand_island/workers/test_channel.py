@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,8 +15,13 @@ from hypothesis import strategies as st
 
 from supervision import Actor, NoReply, Ok, Pid, cast, process, stop
 from supervision.foreign import this_process
-from tests.thousand_island.serving import DEADLINE, message
+from supervision.process_table import Process
+from supervision.readiness import MailedSource, forget, watch
+from tests.thousand_island.serving import DEADLINE, SECONDS, message
 from thousand_island.workers.channel import Frames, ParentEnd, WorkerEnd, frame
+
+# More descriptors than the tests have open.
+HIGH = 500
 
 
 class TestFrames:
@@ -54,6 +62,68 @@ def ends() -> Iterator[tuple[Pid, WorkerEnd]]:
     if process.is_alive(parent):
         stop(parent, "normal", DEADLINE)
     worker.sock.close()
+
+
+@pytest.fixture
+def owner() -> Iterator[Process]:
+    pid = process.spawn(lambda: process.receive(lambda message: message == "end"))
+    yield pid._process
+    process.exit(pid, "kill")
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends; the first has a number that nobody else is given, and that is given again when it is free."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        return socket.socket(fileno=fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, HIGH)), theirs
+
+
+def end_of(owner: Process) -> tuple[ParentEnd, list[Callable[[], object]]]:
+    """A parent's end, and what happens to it when its owner has died."""
+    ours, theirs = pair()
+    theirs.close()
+    end = ParentEnd(ours, owner)
+    bury = owner.at_burial
+    assert bury is not None
+    return end, [lambda: end.owner_died(owner, "killed"), bury]
+
+
+class TestEndOfTheOwner:
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (1, 0, 1)], ids=str)
+    def test_whatever_comes_first_the_end_is_forgotten_and_closed(self, owner: Process, order: tuple[int, ...]) -> None:
+        end, happenings = end_of(owner)
+        for number in order:
+            happenings[number]()
+        assert end.sock.fileno() == -1
+        assert not end.source.watched
+
+    def test_the_next_descriptor_of_its_number_stays_watched(self, owner: Process) -> None:
+        end, (tell, bury) = end_of(owner)
+        number = end.sock.fileno()
+        bury()
+        ours, theirs = pair()
+        with ours, theirs:
+            assert ours.fileno() == number
+            source = MailedSource(number, this_process())
+            watch(source)
+            tell()
+            theirs.send(b"x")
+            assert process.receive(lambda message: message is source, timeout=DEADLINE)
+            forget(source)
+
+    def test_both_may_come_at_once(self, owner: Process) -> None:
+        for _ in range(100):
+            end, happenings = end_of(owner)
+            barrier = threading.Barrier(2)
+
+            def meet(happening: Callable[[], object], barrier: threading.Barrier = barrier) -> None:
+                barrier.wait(SECONDS)
+                happening()
+
+            with ThreadPoolExecutor(2) as pool:
+                for _ in pool.map(meet, happenings):
+                    pass
+            assert end.sock.fileno() == -1
 
 
 class TestEnds:
