@@ -181,6 +181,14 @@ class TestDescribe:
         with pytest.raises(KeyboardInterrupt):
             exits.describe(Interrupted())
 
+    def test_nor_is_it_swallowed_in_the_text_of_an_exception(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*args: Any, **kwargs: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(exits, "TracebackException", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            exits.describe(ValueError("boom"))
+
     def test_an_exception_without_a_working_str_is_still_described(self) -> None:
         assert exits.describe(HostileError()).startswith("HostileError: ")
 

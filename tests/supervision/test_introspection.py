@@ -9,7 +9,10 @@ import pytest
 
 import supervision
 from supervision import Actor, BadArgument, BadType, NoReply, Supervisor, child_spec, process
+from supervision.death import _log_stuck
 from supervision.messages import Down
+from supervision.process_table import quarantined
+from supervision.threads import ThreadRecord
 from tests.supervision.supervised import until
 
 PATIENCE = 10.0
@@ -91,6 +94,13 @@ class TestZombies:
         gate.open()
         self.wait_until_none_is_left()
         assert supervision.stats().zombies == 0
+
+    def test_one_whose_thread_came_back_just_as_it_died_is_not_kept(self) -> None:
+        pid = Napper.start()
+        kill(pid)
+        quarantined[pid._process] = ThreadRecord()  # too late: nobody would take it out any more
+        _log_stuck(pid._process)
+        assert pid._process not in quarantined
 
     def test_a_live_process_that_is_stuck_is_none(self, gate: Gate) -> None:
         pid = stuck(gate)

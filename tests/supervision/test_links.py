@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervision import Down, Exit, NoProcess, Pid, ProcessExit, ReceiveTimeout, process
+from supervision import Down, Exit, NoProcess, Pid, ProcessExit, ReceiveTimeout, process, signals
 
 DEADLINE = 5_000
 
@@ -110,6 +110,14 @@ class TestLink:
 
         assert isinstance(run(body), NoProcess)
 
+    def test_the_dead_are_linked_to_nobody_and_told_nothing_wrong_of_the_living(self) -> None:
+        dead, alive = process.spawn(idle), process.spawn(idle)
+        end(dead)
+        assert signals.link(dead._process, alive._process)
+        assert not signals.link(alive._process, dead._process)
+        assert links_of(alive) == ()
+        end(alive)
+
     @pytest.mark.row("LK-06")
     def test_a_link_to_oneself_is_nothing(self) -> None:
         process.link(process.self())
@@ -135,6 +143,15 @@ class TestLink:
         end(pid)
         assert process.receive(timeout=DEADLINE) == Exit(pid, "killed")
         assert links_of(process.self()) == ()
+
+    def test_a_survivor_that_does_not_trap_shows_it_no_longer_after_a_normal_exit(self) -> None:
+        def parent() -> None:
+            child = process.spawn_link(lambda: None)
+            ref = process.monitor(child)
+            assert process.receive(timeout=DEADLINE)[0] is ref
+            raise ProcessExit(links_of(process.self()))
+
+        assert run(parent) == ()
 
     def test_one_that_traps_hears_of_a_normal_exit_too(self) -> None:
         pid = process.spawn_link(lambda: None)

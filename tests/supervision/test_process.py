@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from supervision import Agent, BadType, Down, Exit, Pid, ProcessExit, Task, process, signals
-from supervision.process_table import Process
+from supervision.process_table import MOST_ANCESTORS, Process
 from supervision.threads import GIL_ENABLED
+from tests.supervision.runtime import eventually
 
 DEADLINE = 5_000
 
@@ -205,6 +206,22 @@ class TestPids:
             assert gone.is_set(), gc.get_referrers(last())
         finally:
             gc.enable()
+
+    @pytest.mark.parametrize("spawn", [process.spawn, process.spawn_link, Task.start_link])
+    def test_a_line_of_processes_that_start_their_successors_does_not_keep_the_first(self, spawn: Any) -> None:
+        def body(left: int) -> None:
+            if left:
+                spawn(body, left - 1)
+            else:
+                process.send(test, process.self())
+                wait_for_messages()
+
+        test = process.self()
+        first = weakref.ref(process.spawn(body, 3 * MOST_ANCESTORS))
+        last = process.receive(Pid, timeout=10_000)
+        # Without the GIL a worker has to run once more to free what it has made.
+        assert eventually(lambda: bool(process.spawn(dict)) and gc.collect() >= 0 and first() is None)
+        end(last)
 
 
 class TestInfo:

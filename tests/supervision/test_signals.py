@@ -353,6 +353,31 @@ class TestOrder:
         for pid in peers:
             end(pid)
 
+    def test_the_names_of_all_that_die_together_are_free_before_anybody_hears(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def helping() -> None:
+            process.link(victim)
+            process.register("helper", process.self())
+            process.send(test, "ready")
+            idle()
+
+        def noted(target: Process) -> None:
+            if target.pid is peer:
+                found.append(process.whereis("helper"))
+            notify(target)
+
+        test, found = process.self(), list[Pid | None]()
+        victim = process.spawn(idle)
+        process.spawn(helping)
+        assert process.receive(timeout=DEADLINE) == "ready"
+        peer = spawn_trapping(victim)
+        monkeypatch.setattr(death, "notify", noted)
+        process.exit(victim, "abc")
+        assert process.receive(timeout=DEADLINE) == Exit(victim, "abc")
+        assert found == [None]
+        end(peer)
+
 
 def linking() -> None:
     """Start a linked child, tell the asker of it, and tell what has come next in which order."""

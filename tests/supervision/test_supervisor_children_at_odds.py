@@ -16,7 +16,9 @@ from supervision import (
     Ok,
     Pid,
     ServerExit,
+    StartError,
     Supervisor,
+    cast,
     child_spec,
     process,
     sys,
@@ -116,6 +118,24 @@ class TestOddChildren:
         assert reasons[stopping] == "normal"
         assert isinstance(reasons[starting], ServerExit)
         assert reasons[starting].reason == "shutdown"
+
+    def test_a_crash_of_what_a_failed_start_has_left_is_reported(
+        self, supervise: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        left: list[Pid] = []
+
+        def start() -> Pid:
+            left.append(Doer.start_link())
+            raise ValueError("no child")
+
+        sup = supervise()
+        with pytest.raises(StartError):
+            Supervisor.start_child(sup, ChildSpec("failing", start))
+        ref = process.monitor(left[0])
+        cast(left[0], ValueError("what was left"))
+        down(ref)
+        assert Supervisor.which_children(sup) == []
+        assert "what was left" in caplog.text
 
     def test_a_child_that_was_dead_when_its_start_returned_is_restarted(self, supervise: Any) -> None:
         starts: list[Pid] = []

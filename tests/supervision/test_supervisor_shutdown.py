@@ -11,6 +11,7 @@ import pytest
 from supervision import (
     BRUTAL_KILL,
     INFINITY,
+    Backoff,
     ChildSpec,
     DynamicSupervisor,
     ProcessExit,
@@ -18,6 +19,7 @@ from supervision import (
     Supervisor,
     child_spec,
     process,
+    sys,
 )
 from supervision.process_table import Process
 from supervision.signals import own
@@ -195,8 +197,8 @@ class TestTogether:
         down(ref)
 
 
-def significant(id_: Any, restart: Any) -> ChildSpec:
-    return worker(id_, restart=restart, significant=True)
+def significant(id_: Any, restart: Any, **fields: Any) -> ChildSpec:
+    return worker(id_, restart=restart, significant=True, **fields)
 
 
 class TestAutoShutdown:
@@ -238,6 +240,13 @@ class TestAutoShutdown:
         assert pid_of(sup, 2) is last
         end(last, "normal")
         assert exit_of(sup) == "shutdown"
+
+    def test_one_that_waits_to_be_restarted_is_not_the_last(self, supervise: Any) -> None:
+        children = [significant(1, "transient", backoff=Backoff(60_000, 60_000)), significant(2, "transient")]
+        sup = supervise(children, auto_shutdown="all_significant")
+        end(pid_of(sup, 1), "abnormal")
+        end(pid_of(sup, 2), "normal")
+        assert pids_of(sup) == {1: "restarting", 2: None}
 
     @pytest.mark.row("SU-103")
     @pytest.mark.parametrize("reason", ["kill", "abnormal"])
@@ -301,6 +310,30 @@ class TestReports:
         down(ref)
         (record,) = self.said(caplog)
         assert decision in record.getMessage()
+
+    def test_a_crash_that_a_killed_supervisor_had_not_looked_at_is_reported_all_the_same(self, caplog: Any) -> None:
+        sup = Supervisor.start([worker("one")], strategy="one_for_one")
+        child = pid_of(sup, "one")
+        sys.suspend(sup)
+        end(child, ValueError("boom"))
+        assert self.said(caplog) == []
+        process.exit(sup, "kill")
+        (record,) = self.said(caplog)
+        assert "ValueError: boom" in record.getMessage()
+
+    def test_nor_is_one_lost_of_which_the_supervisor_cannot_hear_any_more(self, caplog: Any) -> None:
+        class Last:
+            """Released when the child dies, before its supervisor hears of it."""
+
+            def owner_died(self, dead: Process, reason: Any) -> None:
+                process.exit(sup, "kill")
+
+        sup = Supervisor.start([worker("one")], strategy="one_for_one")
+        child = pid_of(sup, "one")
+        assert own(child._process, Last())
+        end(child, ValueError("boom"))
+        (record,) = self.said(caplog)
+        assert "ValueError: boom" in record.getMessage()
 
     @pytest.mark.row("SU-110")
     def test_a_killed_child_is_reported_by_its_supervisor(self, supervise: Any, caplog: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import supervision
 from supervision import Actor, Killed, NoProcess, NoReply, Reply, process
+from supervision.death import _log_stuck
 from supervision.messages import Down
 from supervision.threads import Interpreter, ThreadRecord, current, library_call, strike
 from tests.supervision.runtime import PATIENCE, eventually, killed
@@ -33,6 +34,27 @@ class TestKillOfARunningProcess:
         killed(pid)
         assert eventually(lambda: len(left) == 1)
         assert isinstance(left[0], Killed)
+
+    def test_one_that_swallows_it_and_goes_on_is_pushed_out_again(self, caplog: pytest.LogCaptureFixture) -> None:
+        begun, met, over = list[str](), list[str](), list[bool]()
+
+        def stubborn() -> None:
+            for time in ("first", "second"):
+                try:
+                    begun.append(time)
+                    while not over:
+                        pass
+                except Killed:
+                    met.append(time)
+
+        pid = process.spawn(stubborn)
+        assert eventually(lambda: bool(begun))
+        killed(pid)
+        assert eventually(lambda: (begun, met) == (["first", "second"], ["first"]))
+        _log_stuck(pid._process)  # what a timer does after a second
+        assert eventually(lambda: met == ["first", "second"])
+        over.append(True)
+        assert eventually(lambda: "is stuck in" in caplog.text)
 
     def test_one_that_swallows_it_meets_it_again_at_its_next_call_of_the_library(self) -> None:
         begun, met = list[bool](), list[str]()
