@@ -46,6 +46,7 @@ from supervision import (
 )
 from supervision.dynamic_children import DynamicChildren
 from supervision.process_table import Process
+from supervision.scheduler import deliver, scheduler
 from supervision.threads import ThreadRecord
 from tests.supervision.doers import Doer, do
 from tests.supervision.runtime import instructions_of
@@ -372,6 +373,14 @@ class TestRestart:
         assert counts(sup) == (3, 1)
         assert [pid for pid in shown(sup) if isinstance(pid, str)] == ["restarting", "restarting"]
 
+    def test_an_exit_that_a_child_sends_before_its_end_counts_for_that_too(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic(max_restarts=1)
+        pid = DynamicSupervisor.start_child(sup, child_spec(Doer, backoff=Backoff(60_000, 60_000)))
+        do(pid, lambda: process.exit(sup, "early"))
+        assert shown(sup) == ["restarting"]
+        end(pid, "crash")
+        assert shown(sup) == ["restarting"]
+
     @pytest.mark.row("DS-18")
     def test_extra_arguments_come_first_and_once(self, supervise_dynamic: Any) -> None:
         sup = supervise_dynamic(extra_arguments=("extra", "more"))
@@ -437,6 +446,18 @@ class TestTerminateChild:
         assert counts(sup) == (0, 0)
         with pytest.raises(NotFound):
             DynamicSupervisor.terminate_child(sup, pid)
+
+    def test_one_that_is_ended_while_it_waits_to_be_restarted_stays_ended(self, supervise_dynamic: Any) -> None:
+        sup = supervise_dynamic()
+        pid = DynamicSupervisor.start_child(sup, worker(1, backoff=Backoff(60_000, 60_000)))
+        end(pid, "crash")
+        assert shown(sup) == ["restarting"]
+        (child,) = sup._process.body.state.snapshot()
+        order = child.retry
+        DynamicSupervisor.terminate_child(sup, pid)
+        assert not scheduler.timers.is_pending(order.timer)
+        deliver(sup._process, order)  # it was on its way
+        assert shown(sup) == []
 
     @pytest.mark.parametrize("unknown", [None, "name", 5])
     def test_what_is_no_child_is_not_found(self, supervise_dynamic: Any, unknown: Any) -> None:
@@ -544,8 +565,11 @@ class TestShutdown:
         sup = DynamicSupervisor.start_link()
         end(DynamicSupervisor.start_child(sup, worker(1, backoff=Backoff(60_000, 60_000))), "crash")
         assert shown(sup) == ["restarting"]
+        (child,) = sup._process.body.state.snapshot()
+        timer = child.retry.timer
         Supervisor.stop(sup)
         assert not process.is_alive(sup)
+        assert not scheduler.timers.is_pending(timer)
 
     def test_a_killed_supervisor_takes_its_children_along(self) -> None:
         sup = DynamicSupervisor.start_link()
