@@ -253,6 +253,20 @@ class TestDeath:
         assert Registry.lookup(unique, "hello") == [(doer, "other")]
         assert Registry.count(unique) == 1
 
+    def test_the_dead_have_no_keys_while_they_are_being_released(self, registry: str) -> None:
+        class First:
+            """Released before the entries, which the holder got later."""
+
+            def owner_died(self, process: Any, reason: Any) -> None:
+                found.append(Registry.keys(registry, holder))
+
+        found: list[Any] = []
+        holder = Doer.start()
+        signals.own(holder._process, First())
+        register(holder, "hello", "value")
+        end(holder)
+        assert found == [[]]
+
     @pytest.mark.row("RG-06")
     @pytest.mark.parametrize("reason", ["kill", "shutdown", "crash"])
     def test_whoever_hears_of_a_death_finds_no_entries(self, registry: str, reason: str) -> None:
@@ -571,6 +585,14 @@ class TestListeners:
         assert Registry.count("registry") == 1
         stop(pid)
 
+    def test_one_that_is_dead_gets_no_mail(self, doer: Pid) -> None:
+        listener = Doer.start()
+        pid = Registry.start_link(keys="unique", name="registry", listeners=[listener])
+        end(listener)
+        register(doer, "hello")
+        assert not listener._process.mailbox
+        stop(pid)
+
 
 class TestFinalizers:
     """What a finalizer may do that the garbage collector runs in the middle of a change of the same registry."""
@@ -617,6 +639,26 @@ class TestFinalizers:
         assert Registry.keys(registry, doer) == ["key"]
         assert Registry.count(registry) == 1
         assert list(table_of(registry).registrants) == [doer._process]
+
+    def test_one_is_told_that_a_key_is_taken(
+        self, unique: str, doer: Pid, other: Pid, register_amid: Callable[..., None]
+    ) -> None:
+        def finalizer() -> None:
+            with pytest.raises(AlreadyRegistered):
+                Registry.register(unique, "taken")
+
+        register(other, "taken")
+        register_amid(finalizer, "key", doer)
+        assert Registry.lookup(unique, "taken") == [(other, None)]
+
+    def test_two_may_unregister_the_same(self, registry: str, doer: Pid, register_amid: Callable[..., None]) -> None:
+        def finalizers() -> None:
+            Registry.unregister(registry, "former")
+            Registry.unregister(registry, "former")
+
+        register(doer, "former")
+        register_amid(finalizers, "key", doer)
+        assert Registry.keys(registry, doer) == ["key"]
 
     def test_one_that_takes_the_key_which_is_being_registered_is_refused_in_the_log(
         self, unique: str, doer: Pid, other: Pid, register_amid: Callable[..., None], caplog: pytest.LogCaptureFixture

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from supervision import CallError, NoProcess, Pid, Registry, process, stop
+from supervision.foreign import this_process
+from supervision.registry_locks import KeyLocks, Turn
 from supervision.registry_process import table_of
 from supervision.threads import current
 from tests.supervision.doers import DEADLINE, Doer, Interposed, do, end, in_a_thread
@@ -138,6 +140,30 @@ def test_the_end_of_the_registry_ends_the_wait(registry: Pid) -> None:
     assert first.result == "held"
 
 
+def test_a_wait_that_ended_with_the_registry_leaves_nothing_with_who_waited(registry: Pid) -> None:
+    def wait() -> bool:
+        with pytest.raises(NoProcess):
+            Registry.lock(LOCKS, "key", dict)
+        return not process.self()._process.owned
+
+    first = holding("key")
+    second, answers = Doer.start(), list[bool]()
+    asking = threading.Thread(target=lambda: answers.append(do(second, wait)))
+    asking.start()
+    until(lambda: second._process.wait is not None)
+    stop(registry)
+    asking.join(DEADLINE / 1000)
+    assert answers == [True]
+    first.leave()
+    end(second)
+
+
+def test_the_same_key_of_two_registries_is_two_locks() -> None:
+    other = Registry.start_link(keys="unique", name="other")
+    assert Registry.lock(LOCKS, "key", lambda: Registry.lock("other", "key", lambda: "both")) == "both"
+    stop(other)
+
+
 def test_waiting_for_a_lock_holds_up_nobody() -> None:
     first = holding("key")
     others = [waiting("key") for _ in range(5)]
@@ -214,3 +240,16 @@ def test_nothing_is_kept_of_locks_that_nobody_holds() -> None:
     second.leave()
     Registry.lock(LOCKS, "other", dict)
     assert table_of(LOCKS).locks.lines == {}
+
+
+def test_one_that_was_told_to_ask_again_and_dies_takes_nobodys_lock_away() -> None:
+    locks = KeyLocks(LOCKS)
+    first, late, next_one = (Turn(locks, "key", this_process(), current.record) for _ in range(3))
+    assert locks._join(first)
+    line = first.line
+    locks.leave(first)
+    late.line = line  # it had found the line before that was over
+    assert late.tell("again")
+    assert locks._join(next_one)
+    locks.leave(late)
+    assert locks.lines == {"key": next_one.line}

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import supervision
-from supervision import INFINITY, Actor, CallTimeout, NoReply, Pid, Reply, process
+from supervision import INFINITY, Actor, CallTimeout, NoReply, Pid, Registry, Reply, process
 from supervision.foreign import this_process
 from supervision.messages import Down
+from supervision.registry_process import table_of
 from supervision.threads import ThreadRecord, current
 from supervision.waits import Wait, deadline_after, park, wait_for
 from tests.supervision.runtime import PATIENCE, end
@@ -227,6 +228,24 @@ class TestCtrlC:
             process.send(process.self(), "mail")
             assert process.receive(str, timeout=10_000) == "mail"
         end(pid)
+
+    def test_a_wait_for_a_lock_gives_up_its_place_in_the_line(self) -> None:
+        def hold() -> None:
+            process.send(test, "holds")
+            process.receive(lambda message: message == "leave")
+
+        test = process.self()
+        registry = Registry.start_link(keys="unique", name="registry")
+        holder = process.spawn(lambda: Registry.lock("registry", "key", hold))
+        assert process.receive(str, timeout=10_000) == "holds"
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with pytest.raises(KeyboardInterrupt):
+            Registry.lock("registry", "key", dict)
+        ref = process.monitor(holder)
+        process.send(holder, "leave")
+        assert process.receive(Down, timeout=10_000).ref is ref
+        assert not table_of("registry").locks.lines
+        end(registry)
 
     def test_at_the_very_moment_of_an_answer_it_leaves_nothing_stuck(self) -> None:
         """The interruption may hit while the thread is being woken; later waits must work all the same."""
