@@ -236,20 +236,24 @@ class TestContinue:
         stop(pid)
 
     @pytest.mark.row("GS-33", "GS-37")
-    def test_an_actor_that_calls_without_a_deadline_is_not_held_up_by_it(self, actor: Pid) -> None:
-        other = Scripted.start(process.self())
+    @pytest.mark.parametrize("asks", [False, True])
+    def test_an_actor_that_calls_without_a_deadline_is_not_held_up_by_it(self, actor: Pid, asks: bool) -> None:
+        other, third = Scripted.start(process.self()), Scripted.start(process.self())
 
         def ask_back(state: Any) -> NoReply:
             send(state, ("asked", call(actor, "question", INFINITY)))
             return NoReply(state)
 
         def answer_first(state: Any) -> Reply:
+            if asks:  # in place too, one level deeper
+                call(third, "question", INFINITY)
             send(process.self(), "queued")
             return Reply("answer", state, continue_with=ask_back)
 
         assert call(actor, lambda state: Reply(call(other, answer_first, INFINITY), state)) == "answer"
         assert [heard(), heard()] == [("asked", "question"), ("info", "queued")]
         stop(other)
+        stop(third)
 
     @pytest.mark.row("GS-34")
     @pytest.mark.parametrize("kind", ["call", "cast", "info"])

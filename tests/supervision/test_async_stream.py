@@ -327,6 +327,21 @@ class TestEnd:
         results.close()  # type: ignore[attr-defined]
         assert not process.is_alive(task)
 
+    def test_one_that_is_closed_has_ended_those_of_the_stream_it_took_its_items_from(self, stream: Stream) -> None:
+        me = process.self()
+
+        def tell_and_idle(item: int) -> None:
+            if item:
+                process.send(me, process.self())
+                idle()
+
+        inner = stream([0, 1], tell_and_idle, max_concurrency=2)
+        outer = stream(inner, lambda outcome: outcome, max_concurrency=1)
+        assert next(outer) == ("ok", ("ok", None))
+        task = process.receive(Pid, timeout=DEADLINE)
+        outer.close()
+        assert not process.is_alive(task)
+
     def test_an_exception_in_a_loop_ends_its_tasks(self, stream: Stream) -> None:
         def consume() -> None:
             for _ in stream(["first", "idle"], idle_if, max_concurrency=2):

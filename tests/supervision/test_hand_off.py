@@ -159,20 +159,25 @@ class TestDirectHandOff:
         assert 1 < max(depths) <= in_place.DEEPEST
         end(*chain)
 
-    def test_messages_after_the_request_do_not_hold_the_caller_up(self) -> None:
+    @pytest.mark.parametrize("mail", [0, 1])
+    def test_messages_after_the_request_do_not_hold_the_caller_up(self, mail: int) -> None:
         leave = threading.Event()
 
         class Callee(Actor):
             def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
-                supervision.cast(process.self(), "block")
+                supervision.cast(process.self(), leave)
                 return Reply("answer", state)
 
-            def handle_cast(self, message: Any, state: Any) -> NoReply:
-                assert leave.wait(PATIENCE)
+            def handle_cast(self, message: threading.Event, state: Any) -> NoReply:
+                assert message.wait(PATIENCE)
+                return NoReply(state)
+
+            def handle_info(self, message: Any, state: Any) -> NoReply:
                 return NoReply(state)
 
         class Caller(Actor):
             def handle_call(self, request: Pid, caller: Any, state: Any) -> Reply:
+                request._process.mailbox.extend(["mail"] * mail)  # not sent, or another processor may have it handled
                 return Reply(supervision.call(request, "question", INFINITY), state)
 
         callee, caller = Callee.start_link(), Caller.start_link()

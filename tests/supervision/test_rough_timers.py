@@ -113,6 +113,15 @@ class TestLeave:
         clock.timers.fire_due()
         assert clock.told == [process, process]
 
+    def test_the_last_one_that_leaves_as_it_is_due_is_not_told(self) -> None:
+        clock, process = Clock(), new_process()
+        entered: list[Round] = []
+        clock.timers.add(Timer(0.5, lambda one: clock.rough.leave(one, entered[0]), process))
+        entered.append(clock.enter(process))
+        clock.timers.fire_due()
+        assert clock.told == []
+        assert clock.rough.rounds == {}
+
     def test_while_it_fires_each_is_told_at_most_once_and_nothing_is_left(self) -> None:
         clock = Clock()
         several = [new_process() for _ in range(300)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -151,6 +152,17 @@ class TestYieldMany:
             (quick, ("ok", 0)),
         ]
         assert process.is_alive(started(slow))
+        process.send(started(slow), "stop")
+        assert slow.await_() is None
+
+    def test_what_came_before_counts_for_the_limit(self) -> None:
+        slow, quick = Task.async_(idle), Task.async_(idle)
+        tasks = [Task.completed(1), quick, slow]
+        process.send(started(quick), "stop")
+        began = time.monotonic()
+        outcomes = [outcome for _, outcome in Task.yield_many(tasks, DEADLINE, limit=2, on_timeout="ignore")]
+        assert time.monotonic() - began < DEADLINE / 1000
+        assert outcomes == [("ok", 1), ("ok", None), None]
         process.send(started(slow), "stop")
         assert slow.await_() is None
 

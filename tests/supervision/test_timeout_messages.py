@@ -22,6 +22,7 @@ from supervision import (
     send,
     stop,
 )
+from supervision.scheduler import scheduler
 from tests.supervision.actors import DEADLINE, Scripted, heard, nothing_more
 from tests.supervision.runtime import eventually
 
@@ -125,6 +126,15 @@ class TestZero:
     def test_what_is_to_be_continued_with_comes_first(self, actor: Pid) -> None:
         cast(actor, lambda state: NoReply(state, Timeout(0, "tick"), continue_with="go on"))
         assert [heard(), heard()] == [("continue", "go on"), ("info", "tick")]
+
+
+def test_a_shorter_one_leaves_no_timer_of_a_longer_one(actor: Pid) -> None:
+    body: Any = actor._process.body
+    call(actor, lambda state: Reply(1, state, 60_000))
+    longer = body.timer
+    call(actor, lambda state: Reply(1, state, 30_000))
+    assert scheduler.timers.is_pending(body.timer)
+    assert not scheduler.timers.is_pending(longer)
 
 
 class TestStaleCheck:

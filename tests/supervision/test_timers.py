@@ -99,6 +99,18 @@ class TestCancel:
         timers.fire_due()
         assert fired == ["kept"]
 
+    def test_those_that_are_left_by_thousands_keep_their_order(self) -> None:
+        timers, fired = Timers(), list[Any]()
+        added = {number: due(fired, number, LONG_PAST + number / 1_000) for number in range(4 * COMPACT_ABOVE)}
+        for number in sorted(added, key=lambda number: number % 7):
+            timers.add(added[number])
+        left = range(3 * COMPACT_ABOVE, 4 * COMPACT_ABOVE)
+        for number in added.keys() - set(left):
+            timers.cancel(added[number])
+        assert len(timers.heap) < len(added)
+        timers.fire_due()
+        assert fired == list(left)
+
     def test_of_cancel_and_fire_at_the_same_time_exactly_one_wins(self) -> None:
         timers, fired = Timers(), list[Any]()
         all_timers = [due(fired, number) for number in range(5_000)]
