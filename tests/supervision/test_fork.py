@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from supervision.threads import GIL_ENABLED
 from tests.programs import output_of
 
 # What every program begins with: a runtime in which everything is going on. Forking it is what these tests are about,
@@ -46,10 +47,10 @@ process.self()
 """
 
 
-def child(work: str, *, processors: int | None = None) -> list[str]:
+def child(work: str, *, before: str = "", after: str = "", processors: int | None = None) -> list[str]:
     """Fork a busy program, run ``work`` in the child, and return the lines that it printed."""
     body = "".join(f"    {line}\n" for line in work.strip("\n").splitlines())
-    program = f"{BUSY_PARENT}\ndef work():\n{body}\nassert in_child(work) == 0\n"
+    program = f"{BUSY_PARENT}\ndef work():\n{body}\n{before}\nassert in_child(work) == 0\n{after}\n"
     program += "assert supervision.call(worker, lambda: 'alive') == 'alive'\n"
     return output_of(program, processors=processors).splitlines()
 
@@ -95,6 +96,58 @@ print(supervision.stats().processors)
             processors=processors,
         )
         assert lines == ["answered True", "timer", str(processors)]
+
+    def test_it_keeps_what_was_configured(self, processors: int) -> None:
+        lines = child(
+            """
+print(supervision.stats().max_threads)
+""",
+            before="supervision.configure(max_threads=77)",
+            processors=processors,
+        )
+        assert lines == ["77"]
+
+    def test_a_thread_that_is_stuck_in_the_parent_is_not_its_own(self, processors: int) -> None:
+        lines = child(
+            "print(supervision.zombies())",
+            before="process.unlink(napper)\nprocess.exit(napper, 'kill')\nassert supervision.zombies()",
+            processors=processors,
+        )
+        assert lines == ["[]"]
+
+    def test_locks_that_were_held_in_the_parent_hold_nothing_up(self, processors: int) -> None:
+        lines = child(
+            """
+process.monitor(worker)
+print(process.receive().reason)
+""",
+            before="worker._process.lock.acquire()",
+            after="worker._process.lock.release()",
+            processors=processors,
+        )
+        assert lines == ["noproc"]
+
+    @pytest.mark.skipif(not GIL_ENABLED, reason="without the GIL nobody waits for a turn")
+    def test_it_takes_turns_as_usual_though_the_parent_computes(self, processors: int) -> None:
+        lines = child(
+            """
+print(sys.getswitchinterval() == usual)
+""",
+            before="""
+class Computing(supervision.Actor):
+    def handle_cast(self, message, state):
+        while True:
+            pass
+usual = sys.getswitchinterval()
+computing = Computing.start()
+supervision.cast(computing, "compute")
+while sys.getswitchinterval() == usual:
+    time.sleep(0.001)
+""",
+            after="process.exit(computing, 'kill')",
+            processors=processors,
+        )
+        assert lines == ["True"]
 
     def test_the_forking_thread_is_not_the_process_it_was(self, processors: int) -> None:
         assert child("print(process.self() is main, process.is_alive(main))\n".replace("main", "worker")) == [

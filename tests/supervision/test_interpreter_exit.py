@@ -200,6 +200,11 @@ Tidy.start("unlinked")
             start = "supervision.DynamicSupervisor.start_child(supervision.DynamicSupervisor.start(), child)"
         assert output_of(f"{BEGIN}\nchild = (Tidy, 'app')\n{start}") == "terminate app shutdown"
 
+    def test_one_that_is_suspended_and_linked_to_nobody_ends_in_order_too(self) -> None:
+        lines, took = run_and_time("supervision.sys.suspend(Tidy.start('suspended'))")
+        assert lines == ["terminate suspended shutdown"]
+        assert took < AT_ONCE
+
     def test_a_child_that_is_only_linked_to_its_supervisor_is_left_to_it(self) -> None:
         program = f"""{BEGIN}
 def start():
