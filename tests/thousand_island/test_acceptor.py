@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervision import Ignore, Ok, Stop, process
+from supervision import BRUTAL_KILL, Ignore, Ok, Stop, process
 from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -237,8 +237,12 @@ class TestDeath:
             assert {place for place in after if after[place] is not before[place]} == {"acceptor-1/acceptor"}
 
     @pytest.mark.row("TID-08")
-    def test_with_the_connection_supervisor_its_connections_end_and_the_acceptor_is_restarted(self) -> None:
-        with serve(Echo, num_acceptors=2) as server, server.connect() as one, server.connect() as other:
+    @pytest.mark.parametrize("shutdown_timeout", [15_000, BRUTAL_KILL])
+    def test_with_the_connection_supervisor_its_connections_end_and_the_acceptor_is_restarted(
+        self, shutdown_timeout: Any
+    ) -> None:
+        options = {"num_acceptors": 2, "shutdown_timeout": shutdown_timeout}
+        with serve(Echo, **options) as server, server.connect() as one, server.connect() as other:
             assert (exchange(one, b"1"), exchange(other, b"2")) == (b"1", b"2")
             before = tree(server.pid)
             process.exit(before["acceptor-1/connection_sup"], "kill")

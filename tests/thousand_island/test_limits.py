@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import thousand_island
-from supervision import INFINITY, Stop, process
+from supervision import INFINITY, Stop, process, sys
 from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -28,9 +28,10 @@ from tests.thousand_island.serving import (
 )
 from tests.thousand_island.transports import Flaky
 from thousand_island import Close, Continue, Handler
-from thousand_island.admission import HELD_MOST
+from thousand_island.admission import HELD_MOST, RETRY_START
 from thousand_island.limits import ROOM, Limits
 from thousand_island.server import shared
+from thousand_island.transports.turns import YourTurn
 
 
 class Counting(Handler):
@@ -118,6 +119,9 @@ class TestMaxConnections:
             for _ in range(3):
                 with server.connect() as client:
                     assert is_closed(client)
+            limits = shared(server.pid).limits
+            assert limits is not None
+            assert not limits.holders
 
     def test_a_client_that_was_reset_in_the_backlog_makes_room(self) -> None:
         with serve(Echo, max_connections=1) as server:
@@ -128,6 +132,16 @@ class TestMaxConnections:
                 waiting = server.connect()
             assert exchange(waiting, b"y") == b"y"
             waiting.close()
+
+    def test_an_acceptor_that_finds_nobody_keeps_no_place(self) -> None:
+        with serve(Echo, max_connections=2) as server:
+            acceptor = tree(server.pid)["acceptor-1/acceptor"]
+            process.send(acceptor, YourTurn())
+            until(lambda: not acceptor._process.mailbox)
+            sys.get_state(acceptor)  # it has looked
+            limits = shared(server.pid).limits
+            assert limits is not None
+            assert not limits.holders
 
     def test_there_are_never_more_whoever_comes_at_the_same_time(self) -> None:
         Counting.now = Counting.most = 0
@@ -249,6 +263,45 @@ class TestMaxConnectionsPerIp:
             held.close()
             until(lambda: not limits.by_address and not limits.holders)
 
+    def test_who_got_room_where_its_acceptor_was_full_is_not_forgotten(self) -> None:
+        options = {"num_connections": 1, "max_connections_retry_wait": INFINITY, "max_connections_retry_count": 1_000}
+        with serve(Echo, max_connections_per_ip=1, **options) as server:
+            acceptor = tree(server.pid)["acceptor-1/acceptor"]
+            limits = shared(server.pid).limits
+            assert limits is not None
+
+            def leave(client: socket.socket) -> None:
+                pid = server.only_connection()
+                client.close()
+                down(pid)
+                server.settle()
+                process.send(acceptor, RETRY_START)
+
+            with contextlib.ExitStack() as stack:
+                first = stack.enter_context(served(server))
+                held = server.connect()
+                until(lambda: "127.0.0.1" in limits.queues)
+                waiting = stack.enter_context(connect_from(server, "127.0.0.2"))
+                until(lambda: "127.0.0.2" in limits.by_address)
+                leave(first)
+                assert exchange(waiting, b"x") == b"x"
+                leave(waiting)
+                assert exchange(held, b"x") == b"x"
+
+    def test_room_that_an_acceptor_cannot_use_is_passed_on(self) -> None:
+        options = {"num_connections": 1, "max_connections_retry_wait": INFINITY}
+        with serve(Echo, max_connections_per_ip=1, **options) as server, served(server):
+            limits = shared(server.pid).limits
+            assert limits is not None
+            with connect_from(server, "127.0.0.2"):
+                until(lambda: "127.0.0.2" in limits.by_address)  # it waits, and its acceptor for it
+                holder = process.spawn(process.receive)
+                assert limits.take(holder._process, "elsewhere") is None
+                assert limits.take(process.self()._process, "elsewhere") == "max_connections_per_ip"
+                process.send(tree(server.pid)["acceptor-1/acceptor"], ROOM)
+                assert process.receive(is_room, timeout=DEADLINE) is ROOM
+            process.exit(holder, "kill")
+
     def test_clients_of_a_unix_socket_have_no_address(self, tmp_path: Any) -> None:
         path = str(tmp_path / "socket")
         options = {"max_connections_per_ip": 1, "transport_options": {"ip": ("local", path)}}
@@ -296,6 +349,27 @@ class TestNumConnections:
         options = {"num_connections": 1, "max_connections_retry_wait": INFINITY, "max_connections_retry_count": 0}
         with serve(Echo, **options) as server, served(server), server.connect() as refused:
             assert is_closed(refused)
+
+    @pytest.mark.parametrize("becomes_free", [True, False])
+    def test_each_newcomer_has_all_the_retries(self, becomes_free: bool) -> None:
+        options = {"num_connections": 1, "max_connections_retry_wait": INFINITY, "max_connections_retry_count": 1}
+        with serve(Echo, **options) as server:
+            acceptor = tree(server.pid)["acceptor-1/acceptor"]
+            with served(server) as first, server.connect() as second:
+                until(lambda: acceptor._process.body.actor.admission.waiting is not None)
+                if becomes_free:
+                    pid = server.only_connection()
+                    first.close()
+                    down(pid)
+                    server.settle()
+                process.send(acceptor, RETRY_START)
+                if becomes_free:
+                    assert exchange(second, b"x") == b"x"
+                else:
+                    assert is_closed(second)
+                with server.connect() as third:
+                    until(lambda: acceptor._process.body.actor.admission.waiting is not None)
+                    assert is_silent(third)
 
     def test_a_transport_that_cannot_close_it_costs_no_acceptor(self) -> None:
         flaky = Flaky()
@@ -380,14 +454,38 @@ class TestLimits:
         assert ended(second[1]) == "normal"  # by ROOM
         process.exit(holder[0], "kill")
 
-    def test_whoever_dies_with_room_in_the_mailbox_has_it_passed_on(self, processes: list[Any]) -> None:
-        deaf, holder, *_ = processes
+    def test_the_dead_who_wait_behind_others_get_no_room(self, processes: list[Any]) -> None:
+        dead, holder, *_ = processes
+        me = process.self()._process
         limits = Limits(1, INFINITY, wait=True)
+        limits.join(dead)
+        assert limits.take(holder) is None
+        assert limits.take(me) is not None
+        assert limits.take(dead) is not None
+        process.exit(dead.pid, "kill")
+        assert process.receive(is_room, timeout=DEADLINE) is ROOM  # passed on, and there is none
+        assert limits.take(me) is not None  # now behind the dead
+        limits.give_back(holder)
+        assert process.receive(is_room, timeout=DEADLINE) is ROOM
+
+    def test_who_loses_its_place_to_the_limit_of_an_address_makes_room(self, processes: list[Any]) -> None:
+        acceptor, holder, *_ = processes
+        limits = Limits(2, 1, wait=True)
+        assert limits.take(holder, "a") is None
+        assert limits.take(acceptor) is None
+        assert limits.take(process.self()._process) is not None
+        assert limits.take(acceptor, "a") is not None
+        assert process.receive(is_room, timeout=DEADLINE) is ROOM
+
+    @pytest.mark.parametrize("address", [None, "a"])
+    def test_whoever_dies_with_room_in_the_mailbox_has_it_passed_on(self, processes: list[Any], address: Any) -> None:
+        deaf, holder, *_ = processes
+        limits = Limits(1, INFINITY, wait=True) if address is None else Limits(INFINITY, 1, wait=True)
         second, ref = process.spawn_monitor(process.receive, is_room)
         limits.join(deaf)
-        assert limits.take(holder) is None
-        assert limits.take(deaf) is not None
-        assert limits.take(second._process) is not None
+        assert limits.take(holder, address) is None
+        assert limits.take(deaf, address) is not None
+        assert limits.take(second._process, address) is not None
         limits.give_back(holder)
         process.exit(deaf.pid, "kill")
         assert ended(ref) == "normal"
