@@ -122,6 +122,15 @@ class TestSuspend:
             assert message() == ("handle_close", True, None)
             assert reason_of(ref) == ("shutdown", "local_closed")
 
+    def test_one_that_is_told_twice_of_the_same_draining_says_goodbye_once(self, me: Any) -> None:
+        with serve(Draining, handler_options=me) as server, server.connect() as client:
+            assert client.recv(5) == b"hello"
+            drain = Drain(INFINITY, stops=False)
+            for _ in range(2):
+                process.send(server.only_connection(), drain)
+            drained(server, client)
+            assert exchange(client, b"on") == b"on"
+
     def test_one_that_is_just_being_accepted_is_told_after_its_beginning(self, me: Any) -> None:
         with serve(Draining, handler_options=me) as server:
             shared(server.pid).connections.drain = Drain(INFINITY, stops=False)

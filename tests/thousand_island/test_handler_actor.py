@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import thousand_island
 from supervision import (
     Exit,
     Ignore,
@@ -449,3 +450,13 @@ class TestSuspended:
             sys.resume(pid)
             assert receive_exactly(client, 4) == b"data"
             assert reason_of(ref) == ("shutdown", "peer_closed")
+
+    def test_nor_does_it_take_data_before_an_order_to_end(self) -> None:
+        with serve(Messenger, handler_options=process.self()) as server, server.connect() as client:
+            pid = message()[1]
+            sys.suspend(pid)
+            client.sendall(b"data")
+            until(lambda: pid._process.mailbox)
+            thousand_island.stop(server.pid)
+            assert message() == ("handle_shutdown", True, None)
+            assert is_closed(client)

@@ -17,6 +17,8 @@ from tests.programs import output_of
 from tests.thousand_island.serving import SECONDS, Echo, down, exchange, is_closed, receive_exactly, serve, tree
 from thousand_island import BadOption, Close, Handler
 from thousand_island.server import shared
+from thousand_island.transports import TCP
+from thousand_island.transports.listen_socket import ListenSocket
 
 # Linux: an address that is not yet known to be this machine's alone, or known not to be.
 IFA_F_UNUSABLE = 0x40 | 0x08
@@ -267,6 +269,16 @@ class TestUnixSocket:
         monkeypatch.setattr(os, "chmod", chmod)
         with serve(Echo, **local(path, socket_mode=0o660)):
             assert refused == [0o660]
+
+    def test_no_file_is_left_where_the_system_refuses_what_comes_next(self, path: str, monkeypatch: Any) -> None:
+        def refuse(*args: Any) -> None:
+            assert os.path.exists(path)
+            raise OSError(errno.EMFILE, "too many")
+
+        monkeypatch.setattr(ListenSocket, "__init__", refuse)
+        with pytest.raises(OSError, match="too many"):
+            TCP.listen(0, {"ip": ("local", path)})
+        assert not os.path.exists(path)
 
     def test_a_stale_file_is_replaced(self, path: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:

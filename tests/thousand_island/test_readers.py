@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from supervision import NoReply, process
+from supervision import NoReply, process, sys
+from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
     SECONDS,
@@ -17,7 +18,10 @@ from tests.thousand_island.serving import (
     Telling,
     down,
     events_of,
+    exchange,
     message,
+    reason_of,
+    receive_exactly,
     serve,
 )
 from tests.thousand_island.transports import Flaky, InMemory, Pipe, Plain, Wrapping
@@ -151,6 +155,45 @@ class TestTraffic:
         assert client.receive(6) == b"pushed"
 
 
+def test_what_a_read_has_left_is_read_though_there_was_nothing_before() -> None:
+    with serve(Words, transport_module=Plain(), handler_options=process.self()) as server, server.connect() as client:
+        for _ in range(2):  # the first is not waited for
+            assert exchange(client, b"hello") == b"hello"
+        pid = server.only_connection()
+        raw = pid._process.body.socket.socket  # type: ignore[union-attr]
+        until(lambda: pid._process.body.reader.dry)  # type: ignore[union-attr]
+        sys.suspend(pid)
+        client.sendall(b"x" * 70_000)
+        until(lambda: len(raw.recv(100_000, socket.MSG_PEEK)) == 70_000)
+        sys.resume(pid)
+        assert receive_exactly(client, 70_000) == b"x" * 70_000
+
+
+def test_what_came_before_a_timeout_is_kept_without_a_descriptor_too() -> None:
+    class Impatient(Words):
+        def handle_info(self, message: Any, state: Any) -> Any:
+            handle, to = state
+            try:
+                handle.recv(3, 50)
+            except SocketTimeout:
+                process.send(to, ("timed out",))
+            return NoReply(state)
+
+    transport = InMemory()
+    with serve(Impatient, transport_module=transport, handler_options=process.self()) as server:
+        client = Client(transport.connect())
+        assert echo(client, b"hello") == b"hello"
+        pid = server.only_connection()
+        sys.suspend(pid)
+        process.send(pid, "recv")
+        client.send(b"ab")
+        until(lambda: len(pid._process.mailbox) == 2)
+        sys.resume(pid)
+        assert message() == ("timed out",)
+        assert client.receive(2) == b"ab"
+        client.close()
+
+
 class TestEnds:
     def test_the_clients_end_is_noticed(self, connect: Connect, server: Server) -> None:
         client = connect()
@@ -272,6 +315,22 @@ class TestMistakes:
             server.wait_until_empty()
             assert server.connections() == []
             assert len(events.names("connection.start")) == len(events.names("connection.stop"))
+
+    def test_one_that_has_closed_at_the_end_already_is_no_trouble(self) -> None:
+        class Hasty(Plain):
+            def recv(self, sock: Any, length: int, timeout: float) -> bytes:
+                try:
+                    return super().recv(sock, length, timeout)
+                except SocketClosed:
+                    sock.close()
+                    raise
+
+        with serve(Words, transport_module=Hasty(), handler_options=process.self()) as server:
+            with server.connect() as client:
+                assert exchange(client, b"hello") == b"hello"
+                ref = process.monitor(server.only_connection())
+            assert reason_of(ref) == ("shutdown", "peer_closed")
+            assert message()[0] == "handle_close"
 
     def test_one_that_fails_to_close_does_not_keep_the_process(self) -> None:
         class Slamming(Plain):

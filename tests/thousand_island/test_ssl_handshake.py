@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervision import NoReply, Reply, call, cast, process
+from supervision import NoReply, Reply, call, cast, process, sys
 from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -246,6 +246,11 @@ class TestMeanwhile:
             ]
             assert message() == ("answer", "third")
             assert process.demonitor(answer[1], flush=True) in (True, False)
+
+    def test_questions_of_sys_are_answered_meanwhile(self, certificates: Certificates) -> None:
+        with events_of(Subject) as events, serve_subject(certificates) as server, server.connect():
+            socket, state = sys.get_state(stalled(events, server))
+            assert (socket.closed, state) == (False, process.self())
 
     def test_message_sent_when_it_is_done_comes_before_data_that_the_client_sends_then(
         self, certificates: Certificates

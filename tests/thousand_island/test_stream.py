@@ -15,6 +15,7 @@ import pytest
 
 from supervision import mailbox, process
 from supervision.foreign import this_process
+from supervision.readiness import forget
 from supervision.threads import current
 from tests.thousand_island.serving import DEADLINE
 from thousand_island import SocketClosed, SocketTimeout
@@ -94,6 +95,19 @@ class TestAwaitData:
         stream.await_data()
         assert is_told(stream)
         assert stream.read() == b"abc"
+
+    def test_also_if_nothing_has_been_waited_for_before(self, ends: Any) -> None:
+        stream, client = ends
+        client.sendall(b"abc")
+        assert stream.recv(1, DEADLINE) == b"a"
+        with pytest.raises(SocketTimeout):
+            stream.recv(3, 0)
+        forget(stream.source)
+        while is_told_already(stream):
+            is_told(stream)
+        stream.await_data()
+        assert is_told(stream)
+        assert stream.read() == b"bc"
 
     def test_what_came_while_kept_data_waited_to_be_read_is_told(self, ends: Any) -> None:
         stream, client = ends

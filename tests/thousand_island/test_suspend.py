@@ -22,7 +22,7 @@ from tests.thousand_island.serving import (
     tree,
 )
 from tests.thousand_island.transports import Wrapping
-from thousand_island import Continue, ServerInfo, ServerUnavailable
+from thousand_island import Continue, ServerInfo, ServerUnavailable, suspension
 from thousand_island.server import child_pid
 
 
@@ -75,6 +75,17 @@ class TestSuspend:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address)
             assert "error" not in events.wait("acceptor.stop")[1]
+
+    def test_an_acceptor_supervisor_that_has_just_ended_holds_nothing_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ended = process.spawn(dict)
+        down(ended)
+        running = suspension._running
+        monkeypatch.setattr(suspension, "_running", lambda pool: [ended, *running(pool)])
+        with serve(Echo) as server:
+            thousand_island.suspend(server.pid)
+            thousand_island.resume(server.pid)
+            with reach(server) as client:
+                assert exchange(client, b"data") == b"data"
 
     def test_connections_stay_and_are_served(self) -> None:
         with serve(Echo, num_acceptors=3) as server, server.connect() as one, server.connect() as other:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from supervision import INFINITY, NoReply, Pid, ReceiveTimeout, Reply, Timeout, call, process, sys
+from supervision import INFINITY, NoReply, Pid, ReceiveTimeout, Reply, Timeout, call, cast, process, sys
 from supervision.messages import TIMEOUT
+from supervision.rough_timers import Round
+from supervision.scheduler import scheduler
 from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -413,6 +415,51 @@ class TestIdleTime:
             assert receive_exactly(client, 2) == b"ok"
             assert is_closed(client)
             assert message() == TIMED_OUT
+
+    def test_the_limit_outlasts_data_that_a_message_has_read(self) -> None:
+        class Reading(Telling):
+            def handle_cast(self, message: Any, state: Any) -> Any:
+                state[0].send(state[0].recv(4))
+                return NoReply(state)
+
+        options = {"handler_options": process.self(), "read_timeout": 50, "messages_defer_timeout": False}
+        with serve(Reading, **options) as server, server.connect() as client:
+            until(server.connections)
+            (pid,) = server.connections()
+            sys.suspend(pid)
+            until(lambda: queue_length(pid) == 1)  # the time is up
+            cast(pid, "read")
+            client.sendall(b"word")
+            until(lambda: queue_length(pid) == 3)
+            sys.resume(pid)
+            assert receive_exactly(client, 4) == b"word"
+            assert is_closed(client)
+            assert message() == TIMED_OUT
+
+    def test_a_shorter_one_takes_the_place_of_a_longer_one(self) -> None:
+        options = {"handler_options": (process.self(), LONG, LONG // 2)}
+        with serve(Idling, **options) as server, server.connect() as client:
+            client.sendall(b"word")
+            assert receive_exactly(client, 2) == b"ok"
+            pid = server.only_connection()
+            sys.get_state(pid)
+            assert len(rounds_of(pid)) == 1
+
+    def test_nothing_is_kept_of_a_connection_that_was_killed(self) -> None:
+        with serve(Idling, handler_options=(process.self(),), read_timeout=LONG) as server, server.connect() as client:
+            client.sendall(b"word")
+            assert receive_exactly(client, 2) == b"ok"
+            pid = server.only_connection()
+            sys.get_state(pid)
+            assert rounds_of(pid)
+            process.exit(pid, "kill")
+            until(lambda: not rounds_of(pid))
+
+
+def rounds_of(pid: Pid) -> list[Round]:
+    """The rounds in which a process waits for its time to be up."""
+    with scheduler.rough_timers.lock:
+        return [one for one in scheduler.rough_timers.rounds.values() if pid._process in one.members]
 
 
 def queue_length(pid: Pid) -> int:
