@@ -69,6 +69,7 @@ class TestConnections:
         metrics.attach(exported.registry)
         a_connection()
         older.stop(COUNTED)
+        assert exported.value("connections") == 1
         metrics.detach()
         metrics.attach(exported.registry)
         a_connection()

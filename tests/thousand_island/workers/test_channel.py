@@ -142,6 +142,14 @@ class TestEnds:
         worker.tell(["x" * 1_000_000])
         assert message() == ("heard", ["x" * 1_000_000])
 
+    def test_a_program_that_the_worker_starts_does_not_hold_it(self) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.set_inheritable(True)
+        worker = WorkerEnd(theirs.detach())
+        assert not worker.sock.get_inheritable()
+        for end in (ours, worker.sock):
+            end.close()
+
     def test_the_death_of_the_parent_is_the_end(self, ends: tuple[Pid, WorkerEnd]) -> None:
         parent, worker = ends
         process.exit(parent, "kill")

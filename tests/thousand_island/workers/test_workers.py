@@ -13,6 +13,7 @@ from supervision import StartError, Supervisor, process
 from tests.supervision.supervised import until
 from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import DEADLINE, is_closed, reason_of
+from tests.thousand_island.serving import children as parts
 from tests.thousand_island.workers.running import HANDLERS, children, connect, line, running, worker_of
 from thousand_island import BadOption, ServerUnavailable, workers
 from thousand_island.errors import WorkerFailed
@@ -113,6 +114,14 @@ class TestRestart:
             server.wait_for_restart(server.kill(server.os_pids()[0]))
             assert Supervisor.count_children(sharing.supervisor).specs == 0
             assert workers.info(server.pid).workers == ()
+
+    def test_a_starter_that_is_restarted_alone_starts_only_those_that_there_are_not(self) -> None:
+        with running() as server:
+            before = server.os_pids()
+            starter = parts(server.pid)["worker_starter"]
+            process.exit(starter, "kill")
+            until(lambda: parts(server.pid)["worker_starter"] is not starter)
+            assert server.os_pids() == before
 
     def test_too_many_restarts_end_the_workers_and_start_them_anew(self) -> None:
         with running(workers=1, max_restarts=0) as server:
