@@ -108,7 +108,9 @@ class Table:
         return [] if registrant is None or process.dead else list(registrant.entries)
 
     def of_under(self, process: Process, key: Any) -> list[Entry]:
-        """The entries of a process under a key."""
+        """The entries of a process under a key; none of one that is dead."""
+        if process.dead:
+            return []
         wanted = exact(key)
         found = self.by_key.at(wanted) if self.options.unique else self.of(process)
         return [entry for entry in found if entry.process is process and entry.exact == wanted]

@@ -249,23 +249,23 @@ class TestDeath:
         signals.own(holder._process, First())
         register(holder, "hello", "value")
         end(holder)
-        assert found == [[]]
+        assert found == [([], [])]
         assert Registry.lookup(unique, "hello") == [(doer, "other")]
         assert Registry.count(unique) == 1
 
-    def test_the_dead_have_no_keys_while_they_are_being_released(self, registry: str) -> None:
+    def test_the_dead_have_no_keys_and_values_while_they_are_being_released(self, registry: str) -> None:
         class First:
             """Released before the entries, which the holder got later."""
 
             def owner_died(self, process: Any, reason: Any) -> None:
-                found.append(Registry.keys(registry, holder))
+                found.append((Registry.keys(registry, holder), Registry.values(registry, "hello", holder)))
 
         found: list[Any] = []
         holder = Doer.start()
         signals.own(holder._process, First())
         register(holder, "hello", "value")
         end(holder)
-        assert found == [[]]
+        assert found == [([], [])]
 
     @pytest.mark.row("RG-06")
     @pytest.mark.parametrize("reason", ["kill", "shutdown", "crash"])
