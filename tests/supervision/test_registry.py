@@ -249,7 +249,7 @@ class TestDeath:
         signals.own(holder._process, First())
         register(holder, "hello", "value")
         end(holder)
-        assert found == [([], [])]
+        assert found == [[]]
         assert Registry.lookup(unique, "hello") == [(doer, "other")]
         assert Registry.count(unique) == 1
 

@@ -24,7 +24,7 @@ from supervision import (
 )
 from supervision.scheduler import scheduler
 from tests.supervision.actors import DEADLINE, Scripted, heard, nothing_more
-from tests.supervision.runtime import eventually
+from tests.supervision.runtime import eventually, idle
 
 
 @pytest.fixture
@@ -131,8 +131,10 @@ class TestZero:
 def test_a_shorter_one_leaves_no_timer_of_a_longer_one(actor: Pid) -> None:
     body: Any = actor._process.body
     call(actor, lambda state: Reply(1, state, 60_000))
+    idle(actor)  # the answer comes before the timer
     longer = body.timer
     call(actor, lambda state: Reply(1, state, 30_000))
+    idle(actor)
     assert scheduler.timers.is_pending(body.timer)
     assert not scheduler.timers.is_pending(longer)
 
