@@ -215,15 +215,20 @@ def alarm_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+def alarmed(function: Callable[..., Any], *args: Any) -> Any:
+    """Call ``function``; the alarm goes off in a moment, and if that is too soon, at least in here."""
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    return function(*args)
+
+
 @pytest.mark.usefixtures("alarm_interrupts")
 class TestCtrlC:
     @pytest.mark.parametrize("what", WAITS)
     def test_it_frees_the_main_thread_which_can_then_go_on(self, what: str) -> None:
         pid = Silent.start_link()
         for _ in range(3):
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
             with pytest.raises(KeyboardInterrupt):
-                WAITS[what](pid)
+                alarmed(WAITS[what], pid)
             assert supervision.call(pid, "ping") == "ping"
             process.send(process.self(), "mail")
             assert process.receive(str, timeout=10_000) == "mail"
@@ -238,9 +243,8 @@ class TestCtrlC:
         registry = Registry.start_link(keys="unique", name="registry")
         holder = process.spawn(lambda: Registry.lock("registry", "key", hold))
         assert process.receive(str, timeout=10_000) == "holds"
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
         with pytest.raises(KeyboardInterrupt):
-            Registry.lock("registry", "key", dict)
+            alarmed(Registry.lock, "registry", "key", dict)
         ref = process.monitor(holder)
         process.send(holder, "leave")
         assert process.receive(Down, timeout=10_000).ref is ref
