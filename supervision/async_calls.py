@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from supervision import names
 from supervision.arguments import milliseconds
@@ -19,6 +20,9 @@ from supervision.threads import current, library_call
 __all__ = ["AsyncCall", "acall"]
 
 
+_STOP_AGAIN_SECONDS: Final = 0.05
+
+
 class AsyncCall(Call):
     """A call that a coroutine awaits: its end sets a future, in the thread of the event loop."""
 
@@ -32,10 +36,25 @@ class AsyncCall(Call):
 
     def fire(self, value: Any = None) -> bool:
         """End the wait with ``value``; False if it has ended already, or there is no loop any more to be told."""
-        if not self.fired.acquire(False):
-            return False
+        return self.fired.acquire(False) and self._call_soon(self._settle, value)
+
+    def down(self, ref: Any, process: Process, reason: Any) -> Process | None:
+        """End the wait because the callee has ended; or the event loop, because whoever runs it has been killed."""
+        if process is not self.asker:
+            return super().down(ref, process, reason)
+        # Twice: what pushes the thread out may hit the first, and the loop catches that and goes on.
+        self._call_soon(self._stop_loop)
+        self._call_soon(self._stop_loop)
+        return None
+
+    def _stop_loop(self) -> None:
+        """Stop the event loop of a killed process, again and again: it runs once more to cancel its tasks."""
+        self.loop.stop()
+        self.loop.call_later(_STOP_AGAIN_SECONDS, self._stop_loop)
+
+    def _call_soon(self, function: Callable[..., object], *args: Any) -> bool:
         try:
-            self.loop.call_soon_threadsafe(self._settle, value)
+            self.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:  # the loop is closed
             return False
         return True
@@ -66,7 +85,9 @@ async def acall(dest: Any, request: Any, timeout: float = 5_000) -> Any:
     except TimeoutError:
         raise CallTimeout(f"{dest!r} did not answer {describe(request)} within {timeout} milliseconds") from None
     finally:
-        _withdraw(target, question)
+        # Not of the dead: their end has done it, and instead of the refusal the loop sees a task that is cancelled.
+        if question.asker is None or not question.asker.dead:
+            _withdraw(target, question)
     return outcome(value, dest)
 
 
@@ -79,8 +100,8 @@ def _post(dest: Any, question: AsyncCall) -> Process:
     # On behalf of the process, since one that is killed while it awaits is refused when it would withdraw.
     if not (watch(target, question, question) if asker is None else watch_for(asker, target, question, question)):
         raise NoProcess(dest)
-    if asker is not None and not watch(asker, question, question):
-        question.fire((False, "killed"))
+    if asker is not None:
+        watch(asker, question, question)  # if it has been killed already, nobody comes so far as to wait
     deliver(target, question)
     return target
 
