@@ -1,7 +1,8 @@
 """Foreign threads: those the runtime did not start (the main thread, a web framework's).
 
 The first call that needs a pid adopts the thread: it gets a process that traps exits and ends with ``"normal"`` when
-the thread does. A foreign thread is never struck; what kills its process takes effect in its next call of the library.
+the thread does. A foreign thread is never struck: what kills its process ends the wait of the library that it is in, if
+it is in one, and its next call has it adopted anew.
 
 In the middle of a death, which any thread may have to announce, it is a *guest* that is adopted for as long as that
 takes, and that nobody else sees: the user's code may wait then, and the process that has died cannot.

@@ -8,8 +8,7 @@ import pytest
 import supervision
 from supervision import Actor, Pid, ProcessExit, Reply, process
 from supervision.messages import Down, Exit
-
-PATIENCE = 10.0
+from tests.supervision.runtime import PATIENCE, eventually
 
 
 def in_thread(work: Any) -> Any:
@@ -103,13 +102,10 @@ class TestEndOfTheThread:
 
 
 class TestKill:
-    def test_it_takes_effect_in_the_next_call_of_the_library(self) -> None:
-        waiting = threading.Event()
-
+    def test_it_ends_a_wait_of_the_library(self) -> None:
         def wait() -> list[Any]:
             mine = process.self()
             pids.append(mine)
-            waiting.set()
             try:
                 process.receive(timeout=10_000)
             except supervision.Killed:
@@ -120,7 +116,7 @@ class TestKill:
         outcome: list[Any] = []
         thread = threading.Thread(target=lambda: outcome.extend(wait()))
         thread.start()
-        assert waiting.wait(PATIENCE)
+        assert eventually(lambda: bool(pids) and pids[0]._process.parked is not None)
         process.exit(pids[0], "kill")
         assert not process.is_alive(pids[0])
         thread.join(PATIENCE)
