@@ -14,7 +14,7 @@ from supervision import names
 from supervision.arguments import one_of
 from supervision.process_table import Pid, Process, live_processes, quarantined
 from supervision.scheduler import scheduler
-from supervision.stacks import stack_of
+from supervision.stacks import stacks_of
 
 __all__ = ["ActorInfo", "Sort", "Stats", "Zombie", "actors", "stats", "zombies"]
 
@@ -39,10 +39,9 @@ def zombies() -> list[Zombie]:
 
     A thread that is on its way out right now counts too, for the moment.
     """
-    found = list(quarantined.items())
-    return [
-        Zombie(process.pid, process.label, stack_of(record)) for process, record in found if process.carrier is record
-    ]
+    found = [(process, record) for process, record in list(quarantined.items()) if process.carrier is record]
+    stacks = stacks_of([record for _, record in found]) if found else []
+    return [Zombie(process.pid, process.label, stack) for (process, _), stack in zip(found, stacks, strict=True)]
 
 
 Sort = Literal["pid", "message_queue_len", "label", "status"]

@@ -1,22 +1,26 @@
-"""What the threads that run processes are doing, as text for logs and introspection."""
+"""What the threads that run processes are doing, as text for logs and introspection.
+
+Read from a dump of faulthandler, for which all threads stand still: holding the GIL is enough, and without one they are
+stopped. To walk the frames of a thread that goes on meanwhile crashes the interpreter: without the GIL, and with it
+where one of them is a coroutine's. A dump has a hundred threads at most, those that were started last.
+"""
 
 from __future__ import annotations
 
 import faulthandler
 import os
 import re
-import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from traceback import FrameSummary
 from typing import Final
 
 from supervision.process_table import live_processes, quarantined
-from supervision.threads import GIL_ENABLED, ThreadRecord, interpreter
+from supervision.threads import ThreadRecord, interpreter
 
-__all__ = ["blocked_places", "stack_of"]
+__all__ = ["blocked_places", "stack_of", "stacks_of"]
 
 # Places that ``blocked_places`` names. Thousands of threads that block do so in a handful of places; a longer list
 # would be no help.
@@ -34,7 +38,16 @@ Stack = list[FrameSummary]
 
 def stack_of(record: ThreadRecord) -> str:
     """Returns the stack of a thread, as a traceback shows it: the innermost call last."""
-    stack = _stacks({record.ident}).get(record.ident)
+    return stacks_of([record])[0]
+
+
+def stacks_of(records: Sequence[ThreadRecord]) -> list[str]:
+    """Returns the stacks of several threads, all at the same moment."""
+    found = _stacks({record.ident for record in records})
+    return [_text(found.get(record.ident)) for record in records]
+
+
+def _text(stack: Stack | None) -> str:
     return "(no stack)\n" if not stack else "".join(traceback.format_list(reversed(stack)))
 
 
@@ -58,25 +71,10 @@ def _place(stack: Stack) -> str:
 
 
 def _stacks(idents: Container[int]) -> dict[int, Stack]:
-    stacks = _walked() if GIL_ENABLED else _dumped()
-    return {ident: stack for ident, stack in stacks if ident in idents}
-
-
-def _walked() -> Iterator[tuple[int, Stack]]:
-    for ident, innermost in sys._current_frames().items():
-        calls = traceback.walk_stack(innermost)
-        yield (
-            ident,
-            [FrameSummary(at.f_code.co_filename, line, at.f_code.co_name, lookup_line=False) for at, line in calls],
-        )
+    return {ident: stack for ident, stack in _dumped() if ident in idents}
 
 
 def _dumped() -> Iterator[tuple[int, Stack]]:
-    """Read the stacks from a dump, for which the interpreter stops all threads.
-
-    Without the GIL the frames of a thread that runs change while they are walked, which crashes the interpreter.
-    A dump has a hundred threads at most.
-    """
     ident: int | None = None
     stack: Stack = []
     for line in _dump().splitlines():
@@ -91,7 +89,10 @@ def _dumped() -> Iterator[tuple[int, Stack]]:
 
 
 def _dump() -> str:
-    with tempfile.TemporaryFile() as file:  # faulthandler writes to a descriptor
-        interpreter.stop_threads(lambda: faulthandler.dump_traceback(file, all_threads=True))
-        file.seek(0)
-        return file.read().decode(errors="replace")
+    try:
+        with tempfile.TemporaryFile() as file:  # faulthandler writes to a descriptor
+            interpreter.stop_threads(lambda: faulthandler.dump_traceback(file, all_threads=True))
+            file.seek(0)
+            return file.read().decode(errors="replace")
+    except OSError:  # there is no descriptor left, or no room
+        return ""

@@ -1,21 +1,17 @@
-"""Where threads are, for reports: read from the frames, and without the GIL from a dump."""
+"""Where threads are, for reports."""
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from supervision import stacks
-from supervision.threads import GIL_ENABLED
-
-WITH_GIL = pytest.mark.skipif(not GIL_ENABLED, reason="frames change while they are walked")
+from supervision.threads import current
 
 
-@pytest.mark.parametrize("read", [stacks._dumped, pytest.param(stacks._walked, marks=WITH_GIL)])
-def test_the_stack_of_a_thread_ends_where_it_waits(read: Callable[[], Any]) -> None:
+def test_the_stack_of_a_thread_ends_where_it_waits() -> None:
     ready, leave = threading.Event(), threading.Event()
 
     def wait_in_here() -> None:
@@ -25,7 +21,7 @@ def test_the_stack_of_a_thread_ends_where_it_waits(read: Callable[[], Any]) -> N
     thread = threading.Thread(target=wait_in_here)
     thread.start()
     assert ready.wait(5)
-    found = dict(read())
+    found = dict(stacks._dumped())
     leave.set()
     thread.join()
     here = [call for call in found[thread.ident] if call.name == "wait_in_here"]
@@ -36,3 +32,11 @@ def test_the_stack_of_a_thread_ends_where_it_waits(read: Callable[[], Any]) -> N
 def test_a_dump_without_threads_has_no_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacks, "_dump", lambda: "")
     assert list(stacks._dumped()) == []
+
+
+def test_without_a_descriptor_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert stacks.stack_of(current.record) == "(no stack)\n"
