@@ -26,7 +26,8 @@ class Zombie:
     Attributes:
         pid: the dead process.
         label: its label.
-        stack: where the thread is, as a traceback shows it; the innermost call last.
+        stack: where the thread is, as a traceback shows it; the innermost call last. ``"(no stack)"`` where more than
+            a hundred threads have been started since.
     """
 
     pid: Pid
