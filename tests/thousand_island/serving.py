@@ -17,6 +17,7 @@ import blinker
 import thousand_island
 from supervision import NoProcess, Pid, ServerExit, Supervisor, process
 from tests.programs import ROOT
+from tests.supervision.supervised import until
 from thousand_island import Continue, Handler, connection_pids
 from thousand_island.events import EVENTS
 
@@ -93,9 +94,10 @@ class Server:
                 Supervisor.which_children(pid)
 
     def wait_until_empty(self) -> None:
-        """Wait for the end of the connections that there are."""
+        """Wait for the end of the connections that there are, and until they have let go of all."""
         for ref in [process.monitor(pid) for pid in self.connections()]:
             reason_of(ref)
+        until(lambda: not self.connections())  # of one that was just dying its monitor heard at once
 
     def only_connection(self) -> Pid:
         """The process of the one connection that there is."""
