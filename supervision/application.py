@@ -244,7 +244,7 @@ def _obey(function: Callable[[], object], number: int) -> None:
     try:
         function()
     except Exception:  # a reload that fails is no reason to lose the tree
-        logger.exception("what was to be done at %s failed", signal.Signals(number).name)
+        logger.exception("what was to be done at signal %d failed", number)
 
 
 def _shut_down(program: _Program, master: Pid) -> None:

@@ -10,7 +10,7 @@ from supervision import names
 from supervision.arguments import milliseconds
 from supervision.calls import Call, outcome
 from supervision.errors import CallError, CallTimeout, NoProcess
-from supervision.exits import describe
+from supervision.exits import describe, is_reason
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.scheduler import deliver
@@ -20,6 +20,7 @@ from supervision.threads import current, library_call
 __all__ = ["AsyncCall", "acall"]
 
 
+# How long the loop of a killed process may go on after it has been stopped in vain.
 _STOP_AGAIN_SECONDS: Final = 0.05
 
 
@@ -42,6 +43,8 @@ class AsyncCall(Call):
         """End the wait because the callee has ended; or the event loop, because whoever runs it has been killed."""
         if process is not self.asker:
             return super().down(ref, process, reason)
+        if is_reason(reason, "normal"):  # it has left the loop, which somebody else may run
+            return None
         # Twice: what pushes the thread out may hit the first, and the loop catches that and goes on.
         self._call_soon(self._stop_loop)
         self._call_soon(self._stop_loop)

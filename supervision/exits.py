@@ -18,11 +18,11 @@ Pure: no process, thread, clock or log.
 from __future__ import annotations
 
 import enum
-import reprlib
 from traceback import TracebackException
 from typing import Any, Final
 
 from supervision.errors import ProcessExit
+from supervision.shown import shown_briefly
 
 __all__ = [
     "Delivery",
@@ -132,7 +132,7 @@ def describe(reason: Any) -> str:
 
     Long values are shortened, and one whose ``__repr__`` or ``__str__`` fails is still described.
     """
-    text = _describe_exception(reason) if isinstance(reason, BaseException) else _repr(reason)
+    text = _describe_exception(reason) if isinstance(reason, BaseException) else shown_briefly(reason)
     line = " ".join(text.splitlines())
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
 
@@ -149,22 +149,5 @@ def _describe_exception(exception: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
-def _repr(value: Any) -> str:
-    try:
-        return _SHORT.repr(value)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001  ``reprlib`` survives an Exception, and so must this what else a __repr__ raises
-        return f"<{type(value).__name__} instance, whose repr() failed>"
-
-
-def _short_repr() -> reprlib.Repr:
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = _LINE
-    return short
-
-
 # Characters. Enough for a reason with an address or a path in it, and still a line that can be read.
 _LINE: Final = 300
-
-_SHORT: Final = _short_repr()

@@ -21,7 +21,7 @@ __all__ = ["start_empty"]
 
 def start_empty() -> None:
     """Make the runtime of a forked child empty. Runs in the child, before ``fork`` returns there."""
-    interpreter.lock = threading.Lock()
+    interpreter.lock = threading.RLock()
     _leave_thread()
     _bury_processes()
     death.undertaker = Process("deed", death.undertaker.body, contextvars.Context())

@@ -182,7 +182,7 @@ class Interpreter:
     def __init__(self) -> None:
         self.ending = False
         self.ended = False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # the garbage collector may come meanwhile, and what it finalizes ends a process
 
     def stop_threads(self, look: Callable[[], object]) -> bool:
         """Call ``look``, which stops all threads for a moment; False if it is too late for that."""

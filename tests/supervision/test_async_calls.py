@@ -143,6 +143,21 @@ class TestAcall:
         assert eventually(lambda: not zombies())
         close(loop)
 
+    def test_a_loop_that_its_thread_has_left_goes_on_in_another(self, keeper: Pid) -> None:
+        def begin() -> None:
+            process.self()
+            loop.run_until_complete(until_kept(keeper, 1))
+
+        loop = asyncio.new_event_loop()
+        waiting = loop.create_task(acall(keeper, "keep"))
+        thread = threading.Thread(target=begin)
+        thread.start()
+        thread.join()
+        assert eventually(lambda: not keeper._process.monitored_by)
+        cast(keeper, "late")
+        assert loop.run_until_complete(waiting) == "late"
+        loop.close()
+
     def test_a_call_that_has_ended_is_no_monitor_of_the_caller_any_more(self, keeper: Pid) -> None:
         assert asyncio.run(acall(keeper, "count"))[0] == "count"
         assert not process.self()._process.monitors

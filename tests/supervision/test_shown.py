@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from supervision import (
     DynamicSupervisor,
     NotFound,
     Pid,
+    ProcessExit,
     Reply,
     ServerExit,
     StartError,
@@ -19,7 +21,7 @@ from supervision import (
     call,
     process,
 )
-from supervision.shown import shown
+from supervision.shown import shown, shown_briefly
 from tests.supervision.actors import Echo
 from tests.supervision.runtime import killed
 
@@ -46,14 +48,27 @@ def fail() -> Any:
 
 
 class TestShown:
-    def test_a_repr_is_shown_as_it_is(self) -> None:
-        assert shown(("a", 1)) == "('a', 1)"
+    @pytest.mark.parametrize("show", [shown, shown_briefly])
+    def test_a_repr_is_shown_as_it_is(self, show: Callable[[Any], str]) -> None:
+        assert show(("a", 1)) == "('a', 1)"
 
-    def test_a_long_one_is_cut(self) -> None:
-        assert shown("a" * 5_000) == "'" + "a" * 999 + "…"
+    @pytest.mark.parametrize("value", ["a" * 5_000, ["a" * 500] * 50, ServerExit("a" * 5_000)], ids=type)
+    @pytest.mark.parametrize(("show", "longest"), [(shown, 1_000), (shown_briefly, 300)])
+    def test_a_long_one_is_cut(self, show: Callable[[Any], str], longest: int, value: Any) -> None:
+        text = show(value)
+        assert len(text) <= longest
+        assert text[:20] == repr(value)[:20]
 
     def test_one_that_raises_is_told_by_its_type(self) -> None:
-        assert shown(Unprintable()) == "<Unprintable instance, whose repr() raised RuntimeError>"
+        assert shown(Unprintable()).startswith("<Unprintable instance")
+
+    @pytest.mark.parametrize("error", [SystemExit(), ProcessExit("gone")], ids=repr)
+    def test_whatever_that_is(self, error: BaseException) -> None:
+        class Leaving:
+            def __repr__(self) -> str:
+                raise error
+
+        assert shown(Leaving()).startswith("<Leaving instance")
 
 
 class TestTexts:
@@ -70,7 +85,7 @@ class TestTexts:
     @pytest.mark.parametrize("start", [fail, Unprintable])
     def test_a_start_that_fails_with_what_cannot_be_printed_is_refused(self, kind: Any, start: Any) -> None:
         sup = Supervisor.start([], strategy="one_for_one") if kind is Supervisor else DynamicSupervisor.start()
-        with pytest.raises(StartError, match="whose repr"):
+        with pytest.raises(StartError, match="instance"):
             kind.start_child(sup, ChildSpec("bad", start))
         assert Supervisor.count_children(sup).active == 0
         killed(sup)
