@@ -124,6 +124,15 @@ class Processors:
                 self.reclaim(record)
                 raise
 
+    def discharge(self, record: ThreadRecord) -> None:
+        """Take the processor off the calling worker, which is spent, and give it to another."""
+        if record.depth:
+            self.hand_off(record)  # the outer process goes on, for as long as it likes
+        elif record.worker and record.lost.acquire(False):
+            with self.lock:
+                self.holders.discard(record)
+                self.unassigned += 1  # placed as its thread ends, which makes room for another
+
     def take_from(self, record: ThreadRecord, slice_number: int) -> bool:
         """Take the processor of a worker that is still in its slice of that number; called by the watchdog."""
         with self.lock:
@@ -220,8 +229,19 @@ class Processors:
             if record.taken_by_watchdog:
                 record.taken_by_watchdog = False
                 self.on_freed(record)
-            if not self._await(record):
+            if (record.spent and self._is_replaced()) or not self._await(record):
                 return
+
+    def _is_replaced(self) -> bool:
+        """Leave the processors to other workers; False if there is one that none can be had for."""
+        with self.lock:
+            self.threads -= 1
+        self.place()
+        with self.lock:
+            if self.unassigned <= 0 or self.threads >= self.max_threads:
+                return True
+            self.threads += 1
+            return False
 
     def _await(self, record: ThreadRecord) -> bool:
         """Wait as a spare until there is a processor (True) or it was not needed for ``SPARE_SECONDS`` (False)."""

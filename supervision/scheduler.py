@@ -180,6 +180,8 @@ class Scheduler:
         # Only now: what was sent during the slice found ``running`` held and left it to this look.
         if process.dead:
             bury(process)
+            if record.spent:
+                self.processors.discharge(record)
         elif (process.mailbox or process.system) and process.has_mail() and process.queued.acquire(False):
             self.enqueue(process)
 
@@ -307,6 +309,8 @@ class Scheduler:
         process.running.release()
         if process.dead:
             bury(process)
+            if record.spent:
+                self.processors.discharge(record)
         elif (process.mailbox or process.system) and process.has_mail() and process.queued.acquire(False):
             self.enqueue(process)
         return not record.lost.locked()

@@ -59,6 +59,7 @@ class ThreadRecord:
         "parkers",
         "process",
         "slice",
+        "spent",
         "struck",
         "taken_by_watchdog",
         "worker",
@@ -95,6 +96,9 @@ class ThreadRecord:
         # Guards ``struck`` and the decision to strike: a strike and its taking back never overlap.
         self.lock = threading.Lock()
         self.struck: Process | None = None
+        # Whether it has been struck. What was interrupted may have left its mark on the thread, as a running event loop
+        # does, so a worker runs no further process.
+        self.spent = False
 
     def descend(self) -> None:
         """Begin to run a process in place, inside the slice of another."""
@@ -149,6 +153,7 @@ class ThreadRecord:
                     if self.struck is not process:
                         return
                     self.struck = None
+                    self.spent = True
                 self._absorb()
                 return
             except Killed:

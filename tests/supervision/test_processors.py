@@ -30,7 +30,10 @@ class Workers:
         self.records.append(record)
         self.running.release()
         assert order.wait(PATIENCE)
-        self.processors.hand_off(record)
+        if record.spent:
+            self.processors.discharge(record)
+        else:
+            self.processors.hand_off(record)
 
     def start(self) -> None:
         self.processors.start_one()
@@ -122,6 +125,60 @@ class TestHandOff:
         assert (processors.spares, processors.unassigned) == ([spare], 1)
         processors.place()
         assert (processors.holders, processors.unassigned) == ({spare}, 0)
+
+
+class TestSpentWorker:
+    def test_another_takes_its_place_even_at_the_limit_and_its_thread_ends(
+        self, made: Callable[..., Workers], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        workers = made(1, max_threads=1)
+        workers.start()
+        assert workers.running.acquire(timeout=PATIENCE)
+        spent = workers.records[0]
+        spent.spent = True
+        workers.orders[0].set()
+        assert workers.running.acquire(timeout=PATIENCE)
+        assert workers.records[1] is not spent
+        assert (workers.processors.threads, workers.processors.holders) == (1, {workers.records[1]})
+        assert eventually(lambda: spent.ident not in [thread.ident for thread in threading.enumerate()])
+        assert caplog.records == []
+        workers.end()
+
+    def test_it_goes_on_itself_where_no_other_can_be_had(
+        self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class NoThread(threading.Thread):
+            def start(self) -> None:
+                raise RuntimeError("can't start new thread")
+
+        workers = made(1)
+        workers.start()
+        assert workers.running.acquire(timeout=PATIENCE)
+        spent = workers.records[0]
+        spent.spent = True
+        with monkeypatch.context() as patch:
+            patch.setattr(processors.threading, "Thread", NoThread)
+            workers.orders[0].set()
+            assert workers.running.acquire(timeout=PATIENCE)
+        assert workers.records == [spent, spent]
+        assert (workers.processors.threads, workers.processors.holders) == (1, {spent})
+        workers.end()
+
+    def test_one_that_has_more_to_run_gives_the_processor_away_at_once(self, made: Callable[..., Workers]) -> None:
+        workers = made(1)
+        record = ThreadRecord()
+        record.worker = True
+        assert workers.processors.reclaim(record)
+        record.descend()
+        workers.processors.discharge(record)
+        assert workers.running.acquire(timeout=PATIENCE)
+        assert record.lost.locked()
+        workers.end()
+
+    def test_a_thread_that_is_no_worker_has_none_to_give(self, made: Callable[..., Workers]) -> None:
+        workers = made(1)
+        workers.processors.discharge(ThreadRecord())
+        assert workers.processors.unassigned == 1
 
 
 class TestInterruptedStart:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import supervision
-from supervision import Actor, Killed, NoProcess, NoReply, Reply, process
+from supervision import Actor, Killed, NoProcess, NoReply, Reply, ServerExit, process
 from supervision.death import _log_stuck
-from supervision.messages import Down
+from supervision.messages import INFINITY, Down
 from supervision.threads import Interpreter, ThreadRecord, current, library_call, strike
 from tests.supervision.runtime import PATIENCE, eventually, killed
 
@@ -34,6 +34,48 @@ class TestKillOfARunningProcess:
         killed(pid)
         assert eventually(lambda: len(left) == 1)
         assert isinstance(left[0], Killed)
+
+    def test_its_thread_runs_no_other_process(self) -> None:
+        """What was interrupted may have left its mark on the thread, as ``asyncio.run`` does."""
+        threads = list[threading.Thread]()
+
+        def compute() -> None:
+            threads.append(threading.current_thread())
+            while True:
+                pass
+
+        pid = process.spawn(compute)
+        assert eventually(lambda: bool(threads))
+        killed(pid)
+        assert eventually(lambda: not threads[0].is_alive())
+
+    def test_who_has_it_run_in_place_goes_on_to_the_end_of_the_callback_and_then_elsewhere(self) -> None:
+        threads = list[threading.Thread]()
+
+        class Callee(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> NoReply:
+                threads.append(threading.current_thread())
+                while True:
+                    pass
+
+        class Caller(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                threads.append(threading.current_thread())
+                if request is not None:
+                    with pytest.raises(ServerExit):
+                        supervision.call(request, "compute", timeout=INFINITY)
+                    threads.append(threading.current_thread())
+                return Reply(threading.current_thread(), state)
+
+        callee, caller = Callee.start(), Caller.start()
+        answer = supervision.send_request(caller, callee)
+        assert eventually(lambda: len(threads) == 2)
+        killed(callee)
+        struck: Any = supervision.receive_response(answer)[1]
+        assert threads == [struck] * 3
+        assert supervision.call(caller, None) is not struck
+        assert eventually(lambda: not struck.is_alive())
+        killed(caller)
 
     def test_one_that_swallows_it_and_goes_on_is_pushed_out_again(self, caplog: pytest.LogCaptureFixture) -> None:
         begun, met, over = list[str](), list[str](), list[bool]()
