@@ -17,6 +17,7 @@ from supervision.process_table import Process
 from supervision.readiness import Source, post
 from supervision.reports import NOTHING
 from supervision.results import UNSET, NoReply, Ok, Reply, Stop
+from supervision.shown import shown
 from supervision.threads import ThreadRecord
 from supervision.trampoline import run_exposed, survive
 from thousand_island import endings
@@ -296,7 +297,7 @@ class Connection(EndingConnection):
     def _check_shape(self, name: str, state: Any) -> None:
         if isinstance(state, tuple) and len(state) == 2 and (state[0] is self.socket or isinstance(state[0], Socket)):
             return
-        returned = f"{type(self.actor).__name__}.{name} returned {state!r}"
+        returned = f"{type(self.actor).__name__}.{name} returned {shown(state)}"
         raise TypeError(f"The callback's `state` doesn't match the expected `(socket, state)` form: {returned}")
 
     def _continue(self, name: str, result: Any, record: ThreadRecord) -> Any:

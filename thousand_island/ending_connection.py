@@ -80,8 +80,6 @@ class EndingConnection(IdleTime):
             socket.release()
         if socket is not None and ending.callback is not None:
             ending = self._last_callback(ending, record)
-        if socket is None:  # the order to end came before the connection
-            ending = dataclasses.replace(ending, crash=exits.is_crash(ending.reason))
         crash: Any = None
         if ending.crash:
             crash = self._crash(ending.reason, message, record)

@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 import supervision
-from supervision import Actor, Backoff, DynamicSupervisor, Ok, Pid, Supervisor, TreeNode, child_spec, process
+from supervision import (
+    Actor,
+    Backoff,
+    DynamicSupervisor,
+    Ok,
+    Pid,
+    Supervisor,
+    Task,
+    TaskSupervisor,
+    TreeNode,
+    child_spec,
+    process,
+)
 from supervision.messages import Down
 from tests.supervision.supervised import until
 
@@ -89,6 +101,21 @@ class TestTree:
         assert root.pid is parent
         assert [node.label for node in root.children] == ["of its own"]
         end(parent)
+
+    @pytest.mark.parametrize("supervised", [False, True])
+    def test_a_task_hangs_below_its_supervisor_or_if_it_has_none_below_its_owner(self, supervised: bool) -> None:
+        def wait() -> None:
+            process.receive()
+
+        class Owner(Actor):
+            def init(self, arg: Pid | None) -> Ok:
+                return Ok(Task.async_(wait) if arg is None else TaskSupervisor.async_(arg, wait))
+
+        tasks = TaskSupervisor.start_link()
+        owner = Owner.start_link(tasks if supervised else None)
+        below = {root.pid: [node.kind for node in root.children] for root in supervision.tree()}
+        assert below == {tasks: ["task"] if supervised else [], owner: [] if supervised else ["task"]}
+        end(owner, tasks)
 
     def test_a_child_that_is_only_linked_to_its_supervisor_is_shown_as_its_child(self) -> None:
         spec = child_spec(Worker, id="linked", start=lambda: process.spawn_link(process.receive), args=())
