@@ -343,16 +343,26 @@ def _push_out(process: Process) -> None:
     if carrier is not None and carrier is not current.record:
         quarantined[process] = carrier
         strike(process, carrier)
-        scheduler.add_timer(Timer(time.monotonic() + STUCK_AFTER_SECONDS, _log_stuck, process))
+        _push_later(process, STUCK_AFTER_SECONDS)
     bury(process)
 
 
-def _log_stuck(process: Process) -> None:
+def _push_later(process: Process, seconds: float) -> None:
+    scheduler.add_timer(Timer(time.monotonic() + seconds, _push_again, (process, seconds)))
+
+
+def _push_again(stuck: tuple[Process, float]) -> None:
+    """Push a thread that should have come back by now once more, and then each time twice as late.
+
+    A push goes nowhere if it hits a destructor, or code that goes on after any exception, as an event loop's does.
+    """
+    process, seconds = stuck
     record = quarantined.get(process)
     if record is None or process.carrier is not record:
         quarantined.pop(process, None)
         return
     strike(process, record, again=True)
-    if not interpreter.ending:
+    _push_later(process, 2 * seconds)
+    if seconds == STUCK_AFTER_SECONDS and not interpreter.ending:
         text = "the thread of %r, which is dead, is stuck in:\n%s"
         do_later(run_as_guest, logger.warning, text, process.pid, stack_of(record))  # a handler of the user's may wait

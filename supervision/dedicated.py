@@ -12,7 +12,7 @@ from supervision.errors import Killed, StartError
 from supervision.mailbox import wait_for_mail
 from supervision.process_table import Process
 from supervision.scheduler import bury
-from supervision.threads import current
+from supervision.threads import current, end_quietly
 
 __all__ = ["launch_dedicated"]
 
@@ -33,6 +33,7 @@ def launch_dedicated(process: Process) -> None:
 
 
 def _live(process: Process) -> None:
+    end_quietly()
     record = current.record
     record.process = process
     process.carrier = record

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from supervision.errors import BadArgument
 from supervision.log import logger
 from supervision.stacks import blocked_places
-from supervision.threads import GIL_ENABLED, ThreadRecord, current, interpreter
+from supervision.threads import GIL_ENABLED, ThreadRecord, current, end_quietly, interpreter
 from supervision.timer_slack import minimise_timer_slack
 
 __all__ = ["DEFAULT_MAX_THREADS", "Processors"]
@@ -220,6 +220,7 @@ class Processors:
         record.worker = True
         if GIL_ENABLED:
             minimise_timer_slack()
+        end_quietly()
         with self.lock:
             self._assign(record)
         while True:

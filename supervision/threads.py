@@ -24,7 +24,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from supervision.errors import Killed
 from supervision.process_table import Process
 
-__all__ = ["ThreadRecord", "current", "interpreter", "library_call", "strike"]
+__all__ = ["ThreadRecord", "current", "end_quietly", "interpreter", "library_call", "strike"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -143,8 +143,8 @@ class ThreadRecord:
     def settle(self, process: Process) -> None:
         """Take back a strike that has not hit yet, so that it can never hit whatever this thread runs next.
 
-        Called by the thread itself once it no longer runs the code of ``process``. A process is struck at most once,
-        so the loop runs at most twice.
+        Called by the thread itself once it no longer runs the code of ``process``. A process is struck once, and then
+        not again for a second, so the loop runs at most twice.
         """
         while True:
             try:
@@ -221,6 +221,17 @@ class _Current(threading.local):
 
 
 current: Final = _Current()
+
+
+def end_quietly() -> None:
+    """Have the end of the calling thread, which the library has started, run no Python code in another one.
+
+    Without the GIL an object that nobody needs any more is released by the thread that made it, amid whatever that
+    runs. ``threading`` keeps its threads in a weak set too, which has a callback in Python, and a strike that hits a
+    callback goes nowhere.
+    """
+    if not GIL_ENABLED:
+        getattr(threading, "_dangling", set()).discard(threading.current_thread())
 
 
 def strike(process: Process, record: ThreadRecord, *, again: bool = False) -> None:

@@ -39,7 +39,7 @@ def guard(process: Process, record: ThreadRecord, work: Callable[[Process, Threa
     """Do one slice of ``work``. Never raises: what nobody else has made an exit reason of becomes one here.
 
     A strike is taken back before this returns, or it would hit the worker or the next process. It may hit on the way
-    out of the inner block; since a process is struck at most once, the outer one is safe.
+    out of the inner block; since the next does not come for a second, the outer one is safe.
     """
     try:
         try:

@@ -9,7 +9,7 @@ import pytest
 
 import supervision
 from supervision import Actor, BadArgument, BadType, NoReply, Supervisor, child_spec, process
-from supervision.death import _log_stuck
+from supervision.death import STUCK_AFTER_SECONDS, _push_again
 from supervision.messages import Down
 from supervision.process_table import quarantined
 from supervision.threads import ThreadRecord
@@ -99,7 +99,7 @@ class TestZombies:
         pid = Napper.start()
         kill(pid)
         quarantined[pid._process] = ThreadRecord()  # too late: nobody would take it out any more
-        _log_stuck(pid._process)
+        _push_again((pid._process, STUCK_AFTER_SECONDS))
         assert pid._process not in quarantined
 
     def test_a_live_process_that_is_stuck_is_none(self, gate: Gate) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import supervision
-from supervision import Actor, Killed, NoProcess, NoReply, Reply, ServerExit, process
-from supervision.death import _log_stuck
+from supervision import Actor, Killed, NoProcess, NoReply, Reply, ServerExit, death, process, threads
+from supervision.death import STUCK_AFTER_SECONDS, _push_again
 from supervision.messages import INFINITY, Down
-from supervision.threads import Interpreter, ThreadRecord, current, library_call, strike
+from supervision.threads import Interpreter, ThreadRecord, current, end_quietly, library_call, strike
 from tests.supervision.runtime import PATIENCE, eventually, killed
 
 
@@ -37,69 +37,74 @@ class TestKillOfARunningProcess:
 
     def test_its_thread_runs_no_other_process(self) -> None:
         """What was interrupted may have left its mark on the thread, as ``asyncio.run`` does."""
-        threads = list[threading.Thread]()
+        workers = list[threading.Thread]()
 
         def compute() -> None:
-            threads.append(threading.current_thread())
+            workers.append(threading.current_thread())
             while True:
                 pass
 
         pid = process.spawn(compute)
-        assert eventually(lambda: bool(threads))
+        assert eventually(lambda: bool(workers))
         killed(pid)
-        assert eventually(lambda: not threads[0].is_alive())
+        assert eventually(lambda: not workers[0].is_alive())
 
     def test_who_has_it_run_in_place_goes_on_to_the_end_of_the_callback_and_then_elsewhere(self) -> None:
-        threads = list[threading.Thread]()
+        workers = list[threading.Thread]()
 
         class Callee(Actor):
             def handle_call(self, request: Any, caller: Any, state: Any) -> NoReply:
-                threads.append(threading.current_thread())
+                workers.append(threading.current_thread())
                 while True:
                     pass
 
         class Caller(Actor):
             def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
-                threads.append(threading.current_thread())
+                workers.append(threading.current_thread())
                 if request is not None:
                     with pytest.raises(ServerExit):
                         supervision.call(request, "compute", timeout=INFINITY)
-                    threads.append(threading.current_thread())
+                    workers.append(threading.current_thread())
                 return Reply(threading.current_thread(), state)
 
         callee, caller = Callee.start(), Caller.start()
         answer = supervision.send_request(caller, callee)
-        assert eventually(lambda: len(threads) == 2)
+        assert eventually(lambda: len(workers) == 2)
         killed(callee)
         struck: Any = supervision.receive_response(answer)[1]
-        assert threads == [struck] * 3
+        assert workers == [struck] * 3
         assert supervision.call(caller, None) is not struck
         assert eventually(lambda: not struck.is_alive())
         killed(caller)
 
-    def test_one_that_swallows_it_and_goes_on_is_pushed_out_again(self, caplog: pytest.LogCaptureFixture) -> None:
-        begun, met, over = list[str](), list[str](), list[bool]()
+    def test_one_that_swallows_it_and_goes_on_is_pushed_out_again_ever_more_rarely(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        begun, met, over, later = list[str](), list[str](), list[bool](), list[float]()
 
         def compute() -> None:  # by itself: CPython 3.13 leaves the jump of a loop out of the ``try`` around it
             while not over:
                 pass
 
         def stubborn() -> None:
-            for time in ("first", "second"):
+            for time in ("first", "second", "third"):
                 try:
                     begun.append(time)
                     compute()
                 except Killed:
                     met.append(time)
 
+        monkeypatch.setattr(death, "_push_later", lambda process, seconds: later.append(seconds))
         pid = process.spawn(stubborn)
         assert eventually(lambda: bool(begun))
         killed(pid)
         assert eventually(lambda: len(begun) == 2)
-        _log_stuck(pid._process)  # what a timer does after a second
-        assert eventually(lambda: met == ["first", "second"])
-        over.append(True)
-        assert eventually(lambda: "is stuck in" in caplog.text)
+        _push_again((pid._process, later[0]))  # what a timer does after so long
+        assert eventually(lambda: len(begun) == 3)
+        _push_again((pid._process, later[1]))
+        assert eventually(lambda: met == ["first", "second", "third"])
+        assert later == [STUCK_AFTER_SECONDS, 2 * STUCK_AFTER_SECONDS, 4 * STUCK_AFTER_SECONDS]
+        assert eventually(lambda: caplog.text.count("is stuck in") == 1)
 
     def test_one_that_swallows_it_meets_it_again_at_its_next_call_of_the_library(self) -> None:
         begun, met = list[bool](), list[str]()
@@ -296,6 +301,23 @@ class TestStrike:
         assert record.struck is None or hit
         for _ in range(1_000):
             pass  # nothing hits here
+
+
+class TestTheEndOfAThread:
+    def test_without_the_gil_no_code_of_python_runs_for_it_in_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(threads, "GIL_ENABLED", False)
+        weak_set: Any = threading._dangling  # type: ignore[attr-defined]
+
+        def work() -> None:
+            seen.append(threading.current_thread() in weak_set)
+            end_quietly()
+            seen.append(threading.current_thread() in weak_set)
+
+        seen: list[bool] = []
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert seen == [True, False]
 
 
 class TestTheEndOfTheInterpreter:
