@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from supervision import mailbox
 from supervision import process as processes
@@ -19,7 +19,7 @@ from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.readiness import Source, forget, post, watch
 from supervision.scheduler import deliver
-from supervision.signals import end
+from supervision.send_after import exit_after
 from supervision.threads import current, library_call
 from supervision.waits import deadline_after
 from thousand_island.errors import SocketClosed, SocketTimeout
@@ -28,6 +28,9 @@ from thousand_island.transports.stream import Stream
 from thousand_island.transports.tcp import TCP
 
 __all__ = ["BlockingReader", "Reader", "reader_for"]
+
+# Milliseconds that a transport's ``recv`` may take to return from a socket that has been shut down, and closed.
+RETURNS_WITHIN: Final = 1_000
 
 
 class Reader(Protocol):
@@ -183,13 +186,16 @@ class BlockingReader:
             self.reading = processes.spawn(self._read)._process
 
     def detach(self) -> None:
-        """End the process that reads, and have its ``recv`` return: no peer sees a close while a thread is in there."""
+        """Have the ``recv`` of the process that reads return: no peer sees a close while a thread is in there.
+
+        The process is not killed at once. That could strike where it leaves a lock taken which ``close`` needs.
+        """
         if self.reading is not None:
             try:
                 self.transport.shutdown(self.socket, "read")
             except Exception:  # noqa: BLE001 - a transport is the user's; without this the socket would stay open
                 pass
-            end(self.reading, "killed")
+            exit_after(self.reading.pid, "kill", RETURNS_WITHIN)
 
     def _receive(self, length: int, deadline: float | None) -> bytes:
         left = INFINITY if deadline is None else max(0, math.ceil((deadline - time.monotonic()) * 1000))

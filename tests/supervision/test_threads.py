@@ -73,8 +73,8 @@ class TestKillOfARunningProcess:
         killed(callee)
         struck: Any = supervision.receive_response(answer)[1]
         assert workers == [struck] * 3
-        assert supervision.call(caller, None) is not struck
         assert eventually(lambda: not struck.is_alive())
+        assert supervision.call(caller, None) is not struck
         killed(caller)
 
     def test_one_that_swallows_it_and_goes_on_is_pushed_out_again_ever_more_rarely(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supervision import NoReply, process, sys
+from supervision import Killed, NoReply, process, sys
 from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -25,7 +25,7 @@ from tests.thousand_island.serving import (
     serve,
 )
 from tests.thousand_island.transports import Flaky, InMemory, Pipe, Plain, Wrapping
-from thousand_island import Close, Continue, SocketClosed, SocketTimeout, stop
+from thousand_island import Close, Continue, SocketClosed, SocketTimeout, readers, stop
 
 
 class Client:
@@ -77,6 +77,8 @@ class Words(Telling):
 
     def handle_info(self, message: Any, state: Any) -> Any:
         handle, to = state
+        if message == "close":
+            return Close(to)
         if message == "recv":
             process.send(to, ("reads",))
             process.send(to, ("received", handle.recv(3, DEADLINE)))
@@ -248,6 +250,53 @@ class TestEnds:
                 events.wait("connection.stop")
                 client.close()
             assert events.names("connection.st") == ["connection.start", "connection.stop"] * 3
+
+
+class Busy(InMemory):
+    """Its ``recv`` computes until there is something, or for ever once ``deaf``; a kill may strike it meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deaf = False
+        self.left: list[BaseException | None] = []
+
+    def recv(self, pipe: Any, length: int, timeout: float) -> bytes:
+        try:
+            self._compute(pipe)
+        except BaseException as error:
+            self.left.append(error)
+            raise
+        self.left.append(None)
+        return super().recv(pipe, length, timeout)
+
+    def _compute(self, pipe: Pipe) -> None:  # by itself: not every Python catches what hits the jump of a loop
+        while self.deaf or pipe.incoming.empty():
+            pass
+
+
+class TestTheReadThatIsUnderWay:
+    def test_it_returns_by_itself_at_the_end(self) -> None:
+        """Struck, it could leave a lock taken, at which the close of the socket would wait for ever."""
+        transport = Busy()
+        with serve(Words, transport_module=transport, handler_options=process.self()) as server:
+            client = Client(transport.connect())
+            assert echo(client, b"hello") == b"hello"
+            process.send(*server.connections(), "close")
+            assert client.receive(1) == b""
+            until(lambda: len(transport.left) == 2)
+            assert transport.left == [None, None]
+
+    def test_one_that_does_not_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(readers, "RETURNS_WITHIN", 1)
+        transport = Busy()
+        with serve(Words, transport_module=transport, handler_options=process.self()) as server:
+            client = Client(transport.connect())
+            assert echo(client, b"hello") == b"hello"
+            transport.deaf = True
+            process.send(*server.connections(), "close")
+            assert client.receive(1) == b""
+            until(lambda: len(transport.left) == 2)
+            assert [type(error) for error in transport.left] == [type(None), Killed]
 
 
 class Careless(Plain):
