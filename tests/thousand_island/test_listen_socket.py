@@ -107,6 +107,18 @@ class TestTurns:
         for pid in (first, second):
             process.send(pid, "end")
 
+    def test_the_turn_of_one_who_dies_without_a_look_is_the_next_ones(self, listener: ListenSocket) -> None:
+        first, second = an_acceptor(process.self(), listener), an_acceptor(process.self(), listener)
+        with connect(listener):
+            assert turn() is first
+            listener.leave(first._process)
+            assert turn() is second
+            listener.leave(second._process)
+            third = an_acceptor(process.self(), listener)
+            assert turn() is third
+        for pid in (first, second, third):
+            process.send(pid, "end")
+
     def test_many_may_get_in_line_at_once(self, listener: ListenSocket) -> None:
         me = process.self()
         pids = [process.spawn(listener.wait_turn, me._process) for _ in range(50)]

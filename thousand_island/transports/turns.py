@@ -74,9 +74,11 @@ class Turns:
             self.acceptors += 1
 
     def leave(self, acceptor: Process) -> None:
-        """There is one less, and no thread runs it any more."""
+        """There is one less, and no thread runs it any more. If it was its turn, it is somebody else's now."""
         with self.lock:
-            self.told.discard(acceptor)
+            if acceptor in self.told:
+                self.told.discard(acceptor)
+                self.ready = True
             self.acceptors -= 1
             if self.ended and not self.acceptors:
                 self.unused()
