@@ -2,7 +2,8 @@
 
 A *processor* is the right to take actors from the run queue; a worker holds at most one. A worker that is about to
 block gives its processor away first (``hand_off``), one that has blocked already has it taken (``watchdog``); both
-hand it to a spare worker or start one. The worker that lost it finishes what it runs and becomes a spare itself.
+hand it to a spare worker or start one. The worker that lost it finishes what it runs and becomes a spare itself; one
+that a kill has struck ends instead (``discharge``).
 """
 
 from __future__ import annotations

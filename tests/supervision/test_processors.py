@@ -48,6 +48,13 @@ class Workers:
             order.set()
 
 
+class NoThread(threading.Thread):
+    """What a system gives that has no thread left."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workers]:
     monkeypatch.setattr(processors, "SPARE_SECONDS", 0.05)
@@ -147,10 +154,6 @@ class TestSpentWorker:
     def test_it_goes_on_itself_where_no_other_can_be_had(
         self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class NoThread(threading.Thread):
-            def start(self) -> None:
-                raise RuntimeError("can't start new thread")
-
         workers = made(1)
         workers.start()
         assert workers.running.acquire(timeout=PATIENCE)
@@ -249,10 +252,6 @@ class TestLimit:
     def test_a_system_without_threads_is_logged_and_the_processor_kept(
         self, made: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        class NoThread(threading.Thread):
-            def start(self) -> None:
-                raise RuntimeError("can't start new thread")
-
         monkeypatch.setattr(processors.threading, "Thread", NoThread)
         workers = made(2)
         for _ in range(3):
