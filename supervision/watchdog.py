@@ -24,7 +24,7 @@ from supervision.late_slices import (
 from supervision.processor_time import is_runnable, processor_seconds
 from supervision.processors import Processors
 from supervision.switch_interval import SwitchInterval
-from supervision.threads import GIL_ENABLED, ThreadRecord
+from supervision.threads import ThreadRecord
 from supervision.timer_slack import minimise_timer_slack
 
 __all__ = ["Watchdog"]
@@ -39,11 +39,6 @@ LINGER_SECONDS: Final = 0.2
 # Seconds of a processor that a callback must have used in a tick, and in the one before, to count as one that computes.
 # Fifty that take turns use so much each. One that sleeps uses none, but while it waits for the GIL when it wakes up.
 COMPUTES_SECONDS: Final = 0.0001
-
-
-# Whether workers run at the same time, so that on a busy machine one that has not run is likelier to wait for its turn
-# than to have blocked. To ask costs a descriptor for a moment.
-MAY_WAIT_FOR_THE_MACHINE: Final = not GIL_ENABLED
 
 
 class _Use(NamedTuple):
@@ -180,7 +175,7 @@ class Watchdog:
             self.seen[record] = seen
             return False
         verdict = judge(seen, found, self.computing)
-        if verdict is Verdict.BLOCKED and MAY_WAIT_FOR_THE_MACHINE and is_runnable(record.native_id):
+        if verdict is Verdict.BLOCKED and is_runnable(record.native_id):  # the machine is busy with other things
             verdict = judge_runnable(seen, found)
         if verdict is Verdict.ON_TIME:
             self.seen[record] = seen

@@ -80,10 +80,7 @@ class TestLook:
         ticks = [watchdog._next_tick() for _ in range(SHORT_TICKS + 1)]
         assert ticks == [SHORT_TICK_SECONDS] * SHORT_TICKS + [TICK_SECONDS]
 
-    def test_one_that_only_waits_for_the_machine_has_a_tick(
-        self, holder: Holder, used: dict[int, float], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(watchdog_module, "MAY_WAIT_FOR_THE_MACHINE", True)
+    def test_one_that_only_waits_for_the_machine_has_a_tick(self, holder: Holder, used: dict[int, float]) -> None:
         watchdog, _, record = holder
         record.slice, record.in_slice, record.native_id = 1, True, -1
         watchdog._look(0.0)
