@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -269,3 +270,26 @@ def events_of(handler: Any) -> Iterator[Events]:
     finally:
         for signal in signals:
             signal.disconnect(receive)
+
+
+@contextlib.contextmanager
+def monitoring_connections() -> Iterator[Callable[[], Any]]:
+    """Yield a function that monitors the next connection, which meanwhile waits: its handshake has not begun.
+
+    However late the test is, the connection is alive when it is monitored, and has all its time yet.
+    """
+    arrived: queue.SimpleQueue[tuple[Pid, threading.Event]] = queue.SimpleQueue()
+
+    def arrive(sender: Any, **details: Any) -> None:
+        monitored = threading.Event()
+        arrived.put((process.self(), monitored))
+        monitored.wait(SECONDS)
+
+    def monitor_next() -> Any:
+        pid, monitored = arrived.get(timeout=SECONDS)
+        ref = process.monitor(pid)
+        monitored.set()
+        return ref
+
+    with blinker.signal("thousand_island.connection.ready").connected_to(arrive):
+        yield monitor_next

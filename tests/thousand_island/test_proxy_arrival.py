@@ -22,6 +22,7 @@ from tests.thousand_island.serving import (
     exchange,
     is_closed,
     message,
+    monitoring_connections,
     reason_of,
     serve,
 )
@@ -308,9 +309,13 @@ class TestFailure:
     """``handle_error`` is called once, the socket is closed, and telemetry tells why."""
 
     def fails(self, way: Way, act: Any, *, told: bool = True, **options: Any) -> Any:
-        with events_of(Subject) as events, way.serve(**options) as server, server.connect() as client:
-            events.wait("connection.ready")
-            ref = process.monitor(server.only_connection())
+        with (
+            events_of(Subject) as events,
+            monitoring_connections() as monitor_next,
+            way.serve(**options) as server,
+            server.connect() as client,
+        ):
+            ref = monitor_next()
             act(client)
             name, is_open, reason = message()
             assert (name, is_open) == ("handle_error", False)

@@ -22,6 +22,8 @@ from tests.thousand_island.serving import (
     exchange,
     is_closed,
     message,
+    monitoring_connections,
+    reason_of,
     serve,
 )
 from tests.thousand_island.tls import ManualClient, connect_tls, counting, manual_client, serve_tls
@@ -70,15 +72,17 @@ class TestFailure:
 
     def fails(self, certificates: Certificates, act: Any, **options: Any) -> Any:
         """Return the reason of a failed handshake, the same to handler, observer and telemetry."""
-        with events_of(Subject) as events, serve_subject(certificates, **options) as server:
+        with (
+            events_of(Subject) as events,
+            monitoring_connections() as monitor_next,
+            serve_subject(certificates, **options) as server,
+        ):
             with server.connect() as client:
-                pid = stalled(events, server)
-                ref = process.monitor(pid)
+                ref = monitor_next()
                 act(client)
                 name, is_open, reason = message()
                 assert (name, is_open) == ("handle_error", False)
-                ended = process.receive(lambda down: getattr(down, "ref", None) is ref, timeout=DEADLINE).reason
-                assert ended == ("shutdown", ("handshake", reason))
+                assert reason_of(ref) == ("shutdown", ("handshake", reason))
                 assert events.wait("connection.stop")[1]["error"] == reason
             assert events.names("connection.") == ["connection.start", "connection.ready", "connection.stop"]
             return reason
