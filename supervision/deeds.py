@@ -2,21 +2,24 @@
 
 A timer fires on a worker outside of any slice, where whoever waits holds all others up; the garbage collector drops an
 object in the middle of anything, with any lock held. Both leave what they have to do to a slice of its own, on the run
-queue like any other.
+queue like any other; unless the object is dropped amid the user's own code, which holds none of the library's locks.
 """
 
 from __future__ import annotations
 
 import contextvars
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from supervision.log import logger
 from supervision.process_table import Process
 from supervision.scheduler import scheduler
-from supervision.threads import ThreadRecord
+from supervision.threads import ThreadRecord, current
 
-__all__ = ["HiddenBody", "do_later"]
+__all__ = ["HiddenBody", "do_later", "do_when_dropped"]
+
+_LIBRARY = ("supervision.", "thousand_island.")
 
 
 class HiddenBody:
@@ -67,3 +70,34 @@ def do_later(function: Callable[..., object], *args: Any) -> None:
     # before it sleeps, and while one sleeps another one polls.
     scheduler.run_queue.append(process)
     scheduler.poller.wake()
+
+
+def do_when_dropped(owner: Process | None, function: Callable[..., object]) -> None:
+    """In the finalizer of what ``owner`` has had, call ``function``: at once if that can do no harm, else later.
+
+    Called by the finalizer itself.
+    """
+    record = current.record
+    # Masked: a strike that hits a finalizer goes nowhere, and what is to be done would not be.
+    exposed, record.exposed = record.exposed, None
+    try:
+        if record.process is owner and _runs_the_users_code(record, exposed):
+            function()
+        else:
+            do_later(function)
+    finally:
+        record.exposed = exposed
+
+
+def _runs_the_users_code(record: ThreadRecord, exposed: Process | None) -> bool:
+    if record.worker:
+        return exposed is not None
+    try:
+        frame = sys._getframe(3)  # of whoever was running when the object was dropped
+    except ValueError:
+        return False  # nobody: the thread ends
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(_LIBRARY):
+            return False
+        frame = frame.f_back  # type: ignore[assignment]
+    return True

@@ -10,13 +10,14 @@ import itertools
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from supervision import arguments
-from supervision.deeds import do_later
+from supervision.deeds import do_later, do_when_dropped
 from supervision.errors import BadType, CallError, CallTimeout, Killed
 from supervision.foreign import this_process
 from supervision.messages import INFINITY
@@ -116,9 +117,14 @@ class TaskStream(Iterator[Outcome]):
     def __init__(self, plan: _Plan) -> None:
         self._plan = plan
         self._results: _Results | None = None
+        self._runs: list[weakref.ref[_Results]] = []  # those that are dropped end by themselves
 
     def __iter__(self) -> Iterator[Outcome]:
-        return _Results(self._plan) if self._results is None else self
+        if self._results is not None:
+            return self
+        results = _Results(self._plan)
+        self._runs = [*(run for run in self._runs if run() is not None), weakref.ref(results)]
+        return results
 
     def __next__(self) -> Outcome:
         if self._results is None:
@@ -126,10 +132,14 @@ class TaskStream(Iterator[Outcome]):
         return next(self._results)
 
     def close(self) -> None:
-        """End the tasks of the run that ``next`` on the stream itself has begun, before this returns."""
+        """End the tasks of every run of it, before this returns. The stream itself is over, too."""
         if self._results is None:
             self._results = _Results(self._plan)
         self._results.close()
+        for run in self._runs:
+            results = run()
+            if results is not None:
+                results.close()
 
 
 class _Results(Iterator[Outcome]):
@@ -157,18 +167,20 @@ def _results(plan: _Plan, run: _Run) -> Generator[Outcome, None, None]:
     dropped = False
     try:
         while True:
+            # What is there is handed out before more is begun: a slow consumer would have the source read ever further.
+            while run.has_result():
+                yield run.take_result()
             for item in itertools.islice(source, run.room()):
                 run.start(item)
             if run.is_over():
                 return
-            yield from run.next_results()
+            run.take_arrival()
     except GeneratorExit:
-        # Nobody wants the rest. If nobody has said so, the garbage collector has: on any thread, with any lock held.
-        dropped = not run.closing
+        dropped = not run.closing  # nobody wants the rest, and nobody has said so
         raise
     finally:
         if dropped:
-            do_later(run.close)
+            do_when_dropped(run.consumer, run.close)
         else:
             run.close()
         if isinstance(source, Generator) or (isinstance(source, TaskStream | _Results) and not dropped):
@@ -227,14 +239,34 @@ class _Run:
             raise Killed
         item.set_timeout(self.options.timeout)
 
+    def has_result(self) -> bool:
+        """Whether there is an outcome to be handed out."""
+        return bool(self.queue) and self.queue[0].arrived
+
     @library_call
-    def next_results(self) -> list[Outcome]:
-        """The next result, or none yet: then a task has ended, and another may take its place."""
-        consumer = self.check_consumer()
-        if not self._sort_arrivals() and not self._has_result():
-            self._await_arrival(consumer)
-            self._sort_arrivals()
-        return [self._shown(self.queue.popleft())] if self._has_result() else []
+    def take_result(self) -> Outcome:
+        """The next outcome, as the consumer sees it."""
+        item = self.queue.popleft()
+        kind, value = item.outcome
+        if kind == "exit" and self.options.zip_input_on_exit:
+            return kind, (item.value, value)
+        return kind, value
+
+    @library_call
+    def take_arrival(self) -> None:
+        """Take in the outcome of the task that has ended first, waiting for one: another may take its place.
+
+        Raises:
+            CallTimeout: that task has taken too long. Those that ended before it have been handed out.
+        """
+        item = self._next_arrival(self.check_consumer())
+        item.arrived = True
+        item.let_go()
+        del self.running[item]
+        if not self.options.ordered:
+            self.queue.append(item)
+        if item.outcome is _TIMED_OUT and self.options.on_timeout == "exit":
+            raise CallTimeout(f"a task of the stream took longer than {self.options.timeout} milliseconds")
 
     @library_call
     def close(self) -> None:
@@ -257,37 +289,15 @@ class _Run:
     def _links(self, consumer: Process) -> bool:
         return self.plan.linked and not consumer.trap_exit
 
-    def _has_result(self) -> bool:
-        return bool(self.queue) and self.queue[0].arrived
-
-    def _await_arrival(self, consumer: Process) -> None:
+    def _next_arrival(self, consumer: Process) -> _Item:
         """Wait for the end of a task. It is certain: one that does not end by itself is ended by its timeout."""
-        record = current.record
-        with self.lock:
-            if self.arrivals:
-                return
-            wait = self.wait = Wait(record)
-        wait_for(wait, record, consumer, None)
-
-    def _sort_arrivals(self) -> bool:
-        """Take in the outcomes that have come; False if there were none."""
-        with self.lock:
-            items, self.arrivals = self.arrivals, deque()
-        for item in items:
-            item.arrived = True
-            item.let_go()
-            del self.running[item]
-            if not self.options.ordered:
-                self.queue.append(item)
-            if item.outcome is _TIMED_OUT and self.options.on_timeout == "exit":
-                raise CallTimeout(f"a task of the stream took longer than {self.options.timeout} milliseconds")
-        return bool(items)
-
-    def _shown(self, item: _Item) -> Outcome:
-        kind, value = item.outcome
-        if kind == "exit" and self.options.zip_input_on_exit:
-            return kind, (item.value, value)
-        return kind, value
+        while True:
+            record = current.record
+            with self.lock:
+                if self.arrivals:
+                    return self.arrivals.popleft()
+                wait = self.wait = Wait(record)
+            wait_for(wait, record, consumer, None)
 
 
 class _Item(OutcomeMonitor):

@@ -169,16 +169,16 @@ class TestResults:
     def test_an_outcome_that_comes_right_before_the_wait_is_not_missed(
         self, stream: Stream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        wait = _Run._await_arrival
+        wait = _Run._next_arrival
 
-        def finish_first(run: _Run, consumer: Process) -> None:
+        def finish_first(run: _Run, consumer: Process) -> Any:
             for pid in tasks_of(process.self()):
                 ref = process.monitor(pid)
                 process.send(pid, "stop")
                 down_of(ref)
-            wait(run, consumer)
+            return wait(run, consumer)
 
-        monkeypatch.setattr(_Run, "_await_arrival", finish_first)
+        monkeypatch.setattr(_Run, "_next_arrival", finish_first)
         assert list(stream(["idle"], idle_if)) == [("ok", "idle")]
 
     @pytest.mark.parametrize("start", [TaskSupervisor.async_stream, TaskSupervisor.async_stream_nolink])
@@ -224,6 +224,16 @@ class TestLaziness:
     def test_an_endless_source_is_taken_as_far_as_needed(self, stream: Stream) -> None:
         results = list(itertools.islice(stream(itertools.count(), int, max_concurrency=2), 3))
         assert results == [("ok", 0), ("ok", 1), ("ok", 2)]
+
+    @pytest.mark.parametrize("ordered", [True, False])
+    def test_no_more_is_taken_ahead_of_a_slow_consumer_than_may_run(self, stream: Stream, ordered: bool) -> None:
+        taken = itertools.count()
+        results = iter(stream(taken, int, max_concurrency=3, ordered=ordered))
+        for _ in range(20):
+            next(results)
+            wait_for_end_of_tasks()  # while the consumer asks for nothing, all that runs ends
+        assert next(taken) <= 20 + 3
+        results.close()  # type: ignore[attr-defined]
 
     @pytest.mark.row("TK-34")
     def test_a_stream_can_be_zipped_with_itself(self, stream: Stream) -> None:
@@ -297,21 +307,53 @@ class TestEnd:
 
         assert outcome_of(consume) is True
 
-    @pytest.mark.row("TK-29")
-    def test_a_loop_that_is_left_ends_its_tasks(self, stream: Stream) -> None:
-        for _ in stream(["first", "idle"], idle_if, max_concurrency=2):
-            break
-        gc.collect()
+    @pytest.mark.row("TK-29", "TS-10")
+    @pytest.mark.parametrize("trapping", [True, False])
+    def test_a_loop_that_is_left_has_ended_its_tasks(self, stream: Stream, trapping: bool) -> None:
+        def consume() -> Any:
+            process.trap_exit(trapping)
+            before = links_of(process.self())
+            for _ in stream(["first", "idle", "idle"], idle_if, max_concurrency=3):
+                break
+            assert links_of(process.self()) == before
+            assert [pid for pid in tasks_of(process.self()) if process.info(pid)] == []
+            assert_no_mail()
+            return "left"
+
+        assert outcome_of(consume) == "left"
+
+    @pytest.mark.row("TK-29", "TS-10")
+    def test_the_first_results_alone_leave_no_task(self, stream: Stream) -> None:
+        before = links_of(process.self())
+        assert list(itertools.islice(stream(["first", "idle"], idle_if, max_concurrency=2), 1)) == [("ok", "first")]
+        assert links_of(process.self()) == before
+        assert tasks_of(process.self()) == []
+
+    def test_a_stream_that_the_library_drops_takes_no_lock_of_the_thread_that_drops_it(self, stream: Stream) -> None:
+        me = process.self()._process
+        results = [iter(stream(["first", "idle"], idle_if, max_concurrency=2))]
+        next(results[0])
+        library: dict[str, Any] = {"__name__": "supervision.something"}
+        exec("def collect(results): results.clear()", library)
+        with me.lock, scheduler.timers.lock, scheduler.processors.lock:
+            library["collect"](results)
         wait_for_end_of_tasks()
 
-    def test_a_stream_that_is_dropped_takes_no_lock_of_the_thread_that_drops_it(self, stream: Stream) -> None:
-        me = process.self()._process
-        results = iter(stream(["first", "idle"], idle_if, max_concurrency=2))
-        next(results)
-        with me.lock, scheduler.timers.lock, scheduler.processors.lock:  # the collector may run under any of them
-            del results
-            gc.collect()
+    def test_one_that_another_thread_drops_ends_its_tasks(self, stream: Stream) -> None:
+        results = [iter(stream(["first", "idle"], idle_if, max_concurrency=2))]
+        next(results[0])
+        dropping = threading.Thread(target=results.clear)
+        dropping.start()
+        dropping.join()
         wait_for_end_of_tasks()
+
+    def test_a_closed_stream_has_ended_the_tasks_of_its_loops(self, stream: Stream) -> None:
+        results = stream(["first", "idle"], idle_if, max_concurrency=2)
+        loop = iter(results)
+        next(loop)
+        results.close()
+        assert tasks_of(process.self()) == []
+        assert next(loop, "over") == "over"
 
     def test_a_run_that_is_closed_has_ended_its_tasks(self, stream: Stream) -> None:
         me = process.self()
@@ -479,6 +521,19 @@ class TestTimeout:
         process.send_after(process.self(), "later", LIMIT)  # due after the timers of the tasks
         assert process.receive(timeout=DEADLINE) == "later"
         assert next(results) == ("ok", 2)
+
+    @pytest.mark.row("TK-31")
+    @pytest.mark.parametrize("ordered", [True, False])
+    def test_results_in_time_are_handed_out_before_the_consumer_hears_of_a_task_that_was_not(
+        self, stream: Stream, ordered: bool
+    ) -> None:
+        results = stream([1, 2, 3, "idle"], idle_if, timeout=LIMIT, max_concurrency=4, ordered=ordered)
+        found = [next(results)]
+        wait_for_end_of_tasks()  # of the last one too: its time is over before anything more is asked for
+        found += [next(results), next(results)]
+        assert sorted(found) == [("ok", 1), ("ok", 2), ("ok", 3)]
+        with pytest.raises(CallTimeout, match="took longer than"):
+            next(results)
 
     def test_a_task_that_exits_as_if_by_a_timeout_does_not_time_the_consumer_out(self, stream: Stream) -> None:
         assert list(stream(["timeout"], leave)) == [("exit", "timeout")]
