@@ -10,15 +10,18 @@ import logging
 import traceback
 from typing import Any, Final
 
+from supervision.threads import library_call
+
 __all__ = ["HarmlessLogger", "logger"]
 
 
 class HarmlessLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose handlers and filters, which are the user's, may raise."""
 
+    @library_call  # a kill amid a handler would leave its lock taken, and all that log would wait for ever
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log, and tell of an error on stderr as ``logging`` does of those that it catches itself."""
-        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the record names who calls this
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 2  # the record names who calls this
         try:
             super().log(level, msg, *args, **kwargs)
         except KeyboardInterrupt:  # it may hit the main thread here as anywhere

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from supervision import Actor, Ok, Supervisor, cast, process
+from supervision import Actor, Ok, Reply, Supervisor, call, cast, process, stop
 from supervision.log import logger
 from supervision.messages import Down
+from supervision.threads import current
 
 
 class Broken(logging.Handler):
@@ -76,6 +77,28 @@ class TestHandlerThatRaises:
         closed.close()
         monkeypatch.setattr("sys.stderr", closed)
         logger.error("it is said in vain")
+
+
+def test_a_handler_is_masked_against_a_kill_of_who_logs() -> None:
+    exposed: list[Any] = []
+
+    class Looking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            exposed.append(current.record.exposed)
+
+    class Logging(Actor):
+        def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+            before = current.record.exposed
+            logger.error("from a callback")
+            return Reply((before, current.record.exposed), state)
+
+    handler = Looking()
+    logger.logger.addHandler(handler)
+    pid = Logging.start()
+    assert call(pid, "log") == (pid, pid)
+    stop(pid)
+    logger.logger.removeHandler(handler)
+    assert exposed == [None]
 
 
 def test_a_record_names_the_place_that_logs(caplog: pytest.LogCaptureFixture) -> None:
