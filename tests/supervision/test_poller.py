@@ -131,6 +131,17 @@ class TestRemove:
         poller.remove(source)
         assert poller.wait(0) == []
 
+    @pytest.mark.parametrize("forget", ["remove", "closing"])
+    def test_the_number_of_a_closed_descriptor_may_be_anothers(self, poller: Poller, pair: Pair, forget: str) -> None:
+        before, now = (Source(pair[0].fileno(), NO_PROCESS) for _ in range(2))
+        poller.add(before)
+        poller.remove(before)  # as the system does when it is closed
+        poller.sources[before.fd] = before
+        poller.add(now)
+        getattr(poller, forget)(before)
+        pair[1].send(b"data")
+        assert readiness(poller, now) == READABLE
+
     def test_the_number_may_be_used_again_at_once(self, poller: Poller) -> None:
         for _ in range(3):
             ours, theirs = socket.socketpair()
