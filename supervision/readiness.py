@@ -54,7 +54,11 @@ def watch(source: Source) -> None:
     """Have the process of ``source`` told when it becomes readable; now, if it is already."""
     if not source.watched:
         source.watched = True
-        scheduler.poller.add(source)
+        try:
+            scheduler.poller.add(source)
+        except BaseException:  # the system refuses, or Ctrl-C: the next wait tries again
+            closing(source)
+            raise
         scheduler.see_to_polling()
 
 

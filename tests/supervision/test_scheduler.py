@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import socket
 import sys
@@ -14,8 +15,10 @@ import pytest
 
 import supervision
 from supervision import Actor, NoReply, Ok, Reply, process, readiness
+from supervision.foreign import this_process
 from supervision.poller import READABLE, WRITABLE, Source
 from supervision.process_table import Process
+from supervision.readiness import MailedSource, forget, watch
 from supervision.scheduler import Scheduler, scheduler
 from supervision.server import Server
 from supervision.threads import ThreadRecord, current
@@ -285,6 +288,26 @@ class TestSlices:
 
 
 class TestReadiness:
+    def test_a_descriptor_that_the_system_refuses_to_watch_is_tried_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(source: Source) -> None:
+            scheduler.poller.sources[source.fd] = source
+            raise OSError(errno.ENOSPC, "no more")
+
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            source = MailedSource(ours.fileno(), this_process())
+            with monkeypatch.context() as patched:
+                patched.setattr(scheduler.poller, "add", refuse)
+                with pytest.raises(OSError, match="no more"):
+                    watch(source)
+            assert source.fd not in scheduler.poller.sources
+            watch(source)
+            theirs.send(b"data")
+            assert process.receive(lambda message: message is source, timeout=int(1_000 * PATIENCE)) is source
+            forget(source)
+
     @pytest.mark.parametrize("dead", [False, True])
     def test_who_waits_to_write_hears_of_it_also_if_it_comes_with_data(self, dead: bool) -> None:
         told: list[Any] = []
