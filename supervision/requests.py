@@ -157,8 +157,8 @@ def receive_response(request_id: RequestId, timeout: float = INFINITY) -> Answer
     """
     answer = wait_response(request_id, timeout)
     if answer is None and not request_id.give_up_response():
-        (response,) = take_responses(lambda found: found is request_id)  # it came in the last moment
-        return response.answer
+        for response in take_responses(lambda found: found is request_id):  # it came in the last moment
+            return response.answer
     return answer
 
 

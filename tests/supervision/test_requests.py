@@ -223,6 +223,17 @@ class TestReceiveResponse:
         assert receive_response(request_id, 0) == ("reply", "question")
         assert nothing_more()
 
+    def test_a_response_of_the_last_moment_that_was_taken_as_a_message_is_none(
+        self, server: Pid, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request_id = send_request(server, "question")
+
+        def take(request_id: Any, timeout: float) -> None:
+            process.receive(timeout=DEADLINE)
+
+        monkeypatch.setattr(requests, "wait_response", take)
+        assert receive_response(request_id, 0) is None
+
 
 class TestCheckResponse:
     @pytest.mark.row("GS-62")
