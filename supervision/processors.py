@@ -51,7 +51,8 @@ class Processors:
 
     def __init__(self, run: Callable[[ThreadRecord], None]) -> None:
         self.run = run
-        self.lock = threading.Lock()
+        # Re-entrant, and all is in order at each call made under it: a signal handler or a finalizer may send there.
+        self.lock = threading.RLock()
         self.count = 1
         self.settled = False  # whether ``count`` is what was asked for; decided when the first worker is needed
         self.max_threads = DEFAULT_MAX_THREADS
@@ -154,10 +155,10 @@ class Processors:
             if self.unassigned <= 0:
                 return
             if self.spares:
-                record = self.spares[-1]
-                self._assign(record)  # first: on a full stack it may fail
-                self.spares.pop()
+                record = self.spares.pop()
                 self.unassigned -= 1
+                self.holders.add(record)  # ``_assign`` written out: on a full stack there is room for calls of C alone
+                record.lost.release()
                 record.parker.release()  # ends the wait in ``_await``
                 return
         self._start_worker()
