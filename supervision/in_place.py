@@ -67,9 +67,18 @@ def may_run_in_place(record: ThreadRecord) -> bool:
     """Whether the calling thread may run another process on behalf of its own.
 
     Only a worker does, which has no deadline and will wait in any case: a foreign thread would let Ctrl-C hit the
-    callee.
+    callee. Nor does one that runs a coroutine: the callee could run none.
     """
-    return record.worker and record.depth < DEEPEST and _has_room()
+    return record.worker and record.depth < DEEPEST and _has_room() and not _runs_an_event_loop()
+
+
+def _runs_an_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")  # where nobody has imported it there is none
+    return asyncio is not None and getattr(asyncio, "_get_running_loop", _no_loop)() is not None
+
+
+def _no_loop() -> None:
+    """It is only half imported yet."""
 
 
 def _has_room() -> bool:

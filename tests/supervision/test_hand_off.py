@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import threading
@@ -93,6 +94,25 @@ class TestTakeOver:
 
 
 class TestDirectHandOff:
+    def test_a_callee_may_run_coroutines_though_its_caller_runs_one(self) -> None:
+        async def answer(request: Any) -> Any:
+            return request
+
+        class Running(Actor):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                return Reply(asyncio.run(answer(request)), state)
+
+        class Asking(Actor):
+            def handle_call(self, callee: Any, caller: Any, state: Any) -> Reply:
+                async def ask() -> Any:
+                    return supervision.call(callee, "question", INFINITY)
+
+                return Reply(asyncio.run(ask()), state)
+
+        callee, caller = Running.start(), Asking.start()
+        assert supervision.call(caller, callee, DEADLINE) == "question"
+        end(callee, caller)
+
     def test_a_call_without_a_deadline_runs_the_callee_on_the_callers_thread(self) -> None:
         class Where(Actor):
             def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
