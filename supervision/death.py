@@ -339,6 +339,8 @@ def _drain(process: Process) -> None:
 
 
 def _push_out(process: Process) -> None:
+    # A runner stores ``carrier`` before it looks at ``dead``, here it is the other way round, with the release and the
+    # taking of a lock in between: so the runner sees the death or is seen here.
     carrier = process.carrier
     if carrier is not None and carrier is not current.record:
         quarantined[process] = carrier

@@ -140,7 +140,8 @@ class Process(Pid):
     * ``running``, a test-and-set flag: held by the one thread that runs the process, or on its behalf. A thread that
       waits in ``receive`` has dropped it and left its parker in ``parked``.
     * ``lock``: guards ``dead``, ``crash``, ``trap_exit``, ``links``, ``monitored_by``, ``owned``, ``suspended``,
-      ``wait`` and the making of ``system``. Held for a few instructions; no user code runs under it.
+      the setting of ``wait``, which its thread clears without it, and the making of ``system``. Held for a few
+      instructions; no user code runs under it.
 
     Other locks guard ``name`` (that of ``names``) and ``struck`` (that of the thread's record). ``monitors`` is filled
     by the process itself; an end that it monitors takes its entry out, in one step. The end of the process drops

@@ -195,8 +195,13 @@ class Table:
         holder = self._holder(entry)
         registrant = self._enlist(entry.process)
         told = [] if holder is None else self._remove(holder)
+        try:
+            self.by_key.add(entry)  # first: the ``==`` of its key is the user's, and may raise
+        except BaseException:
+            if not registrant.entries:
+                self._dismiss(registrant)
+            raise
         self.entries[entry] = None
-        self.by_key.add(entry)
         registrant.entries[entry] = None
         return told + self._tell(("register", self.options.name, entry.key, entry.process.pid, entry.value))
 

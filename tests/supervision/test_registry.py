@@ -216,6 +216,26 @@ class TestRegister:
         Registry.unregister(registry, key)
         assert Registry.lookup(registry, key) == []
 
+    def test_a_key_that_cannot_be_compared_leaves_nothing(self, registry: str, doer: Pid) -> None:
+        class Odd:
+            def __hash__(self) -> int:
+                return 1
+
+            def __eq__(self, other: object) -> bool:
+                raise ValueError("not comparable")
+
+        def attempt() -> None:
+            with pytest.raises(ValueError, match="not comparable"):
+                Registry.register(registry, Odd(), "second")
+
+        Registry.register(registry, Odd(), "first")
+        do(doer, attempt)
+        assert Registry.count(registry) == 1
+        assert [value for _, _, value in Registry.select(registry, lambda *entry: True)] == ["first"]
+        info = process.info(doer)
+        assert info is not None
+        assert info.links == ()
+
     @pytest.mark.parametrize("key", [[], {"a": 1}, ("a", [])])
     def test_what_cannot_be_hashed_is_no_key(self, registry: str, key: Any) -> None:
         with pytest.raises(BadType, match="key must be hashable, got"):
