@@ -14,7 +14,17 @@ from supervision.errors import StartError
 from tests.thousand_island.certificates import PASSWORD, Certificates
 from tests.thousand_island.serving import Echo, events_of, exchange, message, receive_exactly, serve
 from tests.thousand_island.tls import connect_tls, serve_tls
-from thousand_island import Close, Continue, Handler, NotSecure, ProtocolNotNegotiated, SocketClosed, start_link
+from thousand_island import (
+    Close,
+    Continue,
+    Handler,
+    NotSecure,
+    ProtocolNotNegotiated,
+    SocketClosed,
+    SocketTimeout,
+    reload_certificates,
+    start_link,
+)
 from thousand_island.transports import SSL
 from thousand_island.transports.ssl import TLSInformation
 
@@ -100,6 +110,65 @@ class TestData:
             client.sendall(b"x" * 19_900)
             client.sendall(b"x" * 100)
             assert client.recv(100) == b"[1, 20000, 99, 20100]"
+
+
+class TestSessionTickets:
+    def has_ticket(self, server: Any, certificates: Certificates, name: str = "localhost") -> bool:
+        context = certificates.trusting()
+        context.check_hostname = False
+        with connect_tls(server, context, name) as client:
+            assert exchange(client, b"HELLO") == b"HELLO"
+            assert client.session is not None
+            return client.session.has_ticket
+
+    def test_client_that_closes_without_having_read_closes_in_order(self, certificates: Certificates) -> None:
+        class Waiting(Handler):
+            def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+                with pytest.raises(SocketTimeout):
+                    socket.recv(0, 0)  # whatever there is to send has gone before this tells
+                process.send(state, ("waiting", None))
+                try:
+                    socket.recv()
+                except Exception as error:  # noqa: BLE001 - the test judges it
+                    process.send(state, ("failed", error))
+                return Close(state)
+
+        with serve_tls(Waiting, certificates, handler_options=process.self()) as server:
+            with connect_tls(server, certificates.trusting()) as client:
+                client.sendall(b"x")
+                assert message() == ("waiting", None)
+            assert isinstance(message()[1], SocketClosed)
+
+    def test_clients_resume_their_session_where_they_are_given_tickets(self, certificates: Certificates) -> None:
+        context = certificates.trusting()
+        with serve_tls(Echo, certificates, {"session_tickets": "stateless"}) as server:
+            with connect_tls(server, context) as client:
+                assert exchange(client, b"HELLO") == b"HELLO"
+                session = client.session
+            with context.wrap_socket(server.connect(), server_hostname="localhost", session=session) as client:
+                assert exchange(client, b"HELLO") == b"HELLO"
+                assert client.session_reused
+
+    @pytest.mark.parametrize("tickets", ["disabled", "stateless"])
+    @pytest.mark.parametrize("kind", ["sni_hosts", "sni_fun"])
+    def test_option_counts_for_every_host(self, certificates: Certificates, kind: str, tickets: str) -> None:
+        hosts = {"other.example": {"certfile": certificates.other.certfile, "keyfile": certificates.other.keyfile}}
+        tls = {kind: hosts if kind == "sni_hosts" else hosts.get, "session_tickets": tickets}
+        with serve_tls(Echo, certificates, tls) as server:
+            assert self.has_ticket(server, certificates) == (tickets == "stateless")
+            assert self.has_ticket(server, certificates, "other.example") == (tickets == "stateless")
+
+    @pytest.mark.parametrize("tickets", ["disabled", "stateless"])
+    def test_option_outlives_a_reload(self, certificates: Certificates, tickets: str) -> None:
+        with serve_tls(Echo, certificates, {"session_tickets": tickets}) as server:
+            reload_certificates(server.pid)
+            assert self.has_ticket(server, certificates) == (tickets == "stateless")
+
+    def test_ready_context_stays_as_its_owner_made_it(self, certificates: Certificates) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.server.certfile, certificates.server.keyfile)
+        with serve_tls(Echo, certificates, transport_options={"ip": "loopback", "context": context}) as server:
+            assert self.has_ticket(server, certificates)
 
 
 class TestSendfile:

@@ -74,12 +74,17 @@ class Pair:
     """A server's stream over a Wire and the client at its other end, which goes step by step."""
 
     def __init__(
-        self, wire: Wire, certificates: Certificates, context: ssl.SSLContext, options: dict[str, Any]
+        self,
+        wire: Wire,
+        certificates: Certificates,
+        context: ssl.SSLContext,
+        options: dict[str, Any],
+        **tls: Any,
     ) -> None:
         self.wire = wire
         identity = {"certfile": certificates.server.certfile, "keyfile": certificates.server.keyfile}
         listen_options = ListenOptions.new(0, {"ip": "loopback"} | options)
-        server_context = new_context(TLSOptions.new(identity))
+        server_context = new_context(TLSOptions.new(identity | tls))
         self.stream = TLSStream(wire, listen_options, this_process(), server_context)
         self.stream.source.watched = True  # the wire is not the kernel's: nothing is ever told of
         self.client = ManualClient(wire.real, context)
@@ -157,10 +162,10 @@ class TestHandshake:
         assert not pair.stream.try_handshake()
         assert (pair.wire.receives, len(pair.wire.sent)) == (1, 1)
 
-    def test_last_words_are_read_and_answered_by_one_call_each(self, pair: Pair) -> None:
+    def test_last_words_are_read_by_one_call_and_leave_nothing_to_say(self, pair: Pair) -> None:
         pair.arrives(pair.last_words())
         assert pair.stream.try_handshake()
-        assert (pair.wire.receives, len(pair.wire.sent)) == (1, 1)
+        assert (pair.wire.receives, pair.wire.sent, pair.stream.outgoing.pending) == (1, [], 0)
         assert pair.waits()
 
     def test_hello_that_has_not_come_is_waited_for(self, pair: Pair) -> None:
@@ -223,6 +228,16 @@ class TestHandshake:
 
 class TestTickets:
     """What a client needs to resume its session later."""
+
+    @pytest.fixture
+    def pair(self, wire: Wire, certificates: Certificates) -> Pair:
+        return Pair(wire, certificates, certificates.trusting(), {}, session_tickets="stateless")
+
+    def test_they_go_at_once_after_last_words_without_data(self, pair: Pair) -> None:
+        pair.arrives(pair.last_words())
+        assert pair.stream.try_handshake()
+        assert (pair.wire.receives, len(pair.wire.sent)) == (1, 1)
+        assert pair.waits()
 
     def came_with_request(self, pair: Pair) -> None:
         pair.arrives(pair.last_words() + pair.client.encrypted(b"request"))

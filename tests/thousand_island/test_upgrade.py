@@ -120,6 +120,23 @@ class TestSwitchTransport:
             with certificates.trusting().wrap_socket(clear, server_hostname="localhost") as client:
                 assert exchange(client, b"Test me") == b"Test me"
 
+    @pytest.mark.parametrize("tickets", ["disabled", "stateless"])
+    def test_its_options_say_whether_the_client_is_given_tickets(
+        self, certificates: Certificates, tickets: str
+    ) -> None:
+        class Switching(StartTLS):
+            def switch(self, socket: Any, state: Any) -> Any:
+                return SwitchTransport(SSL, {**state[1], "session_tickets": tickets}, state)
+
+        with (
+            serve_starttls(certificates, Switching) as server,
+            switching(server) as clear,
+            certificates.trusting().wrap_socket(clear, server_hostname="localhost") as client,
+        ):
+            assert exchange(client, b"Test me") == b"Test me"
+            assert client.session is not None
+            assert client.session.has_ticket == (tickets == "stateless")
+
     @pytest.mark.row("TIH-12")
     def test_handle_continue_runs_after_the_handshake(self, certificates: Certificates) -> None:
         class Continuing(StartTLS):

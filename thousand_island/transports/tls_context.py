@@ -20,6 +20,9 @@ __all__ = ["TLSSession", "cached_context", "new_context"]
 # certificates as one server is likely to need at once. A context takes some tens of kilobytes.
 CACHED_CONTEXTS: Final = 64
 
+# How many tickets a client of TLS 1.3 is sent unasked; two is OpenSSL's default.
+_TICKETS: Final = {"disabled": 0, "stateless": 2}
+
 _VERSIONS: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 
 SniCallback = Callable[[Any, str | None, ssl.SSLContext], int | None]
@@ -96,6 +99,7 @@ def _of_identity(identity: Identity, options: TLSOptions) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = TLSSession
     context.options |= ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = _TICKETS[options.session_tickets]
     if options.versions is not None:
         versions = [_VERSIONS[name] for name in options.versions]
         context.minimum_version, context.maximum_version = min(versions), max(versions)

@@ -173,7 +173,7 @@ class HandshakingStream(Stream):
                 self._fill_again()
         # The client's first data may have come together with its last words. If it has not, nothing is made up here:
         # the owner would read at once what comes after messages that it has not had yet. The answer to the data takes
-        # the tickets along; without TLS 1.3 what is left are words that the client waits for.
+        # tickets along, if there are any; without TLS 1.3 what is left are words that the client waits for.
         self.holds = self.incoming.pending > 0
         if not self.holds or self.raw.version() != "TLSv1.3":
             self._flush()

@@ -73,6 +73,10 @@ class TLSOptions:
         sni_fun: called with the host name that a client asks for; gives certificate options, an SSLContext or None.
         versions: the versions of TLS to speak, of ``"TLSv1.2"`` and ``"TLSv1.3"``; None: both.
         ciphers: the cipher suites for TLS 1.2, as OpenSSL writes them; None: the defaults of the ssl module.
+        session_tickets: whether clients of TLS 1.3 are given tickets, by which they can resume their session:
+            ``"disabled"``, or ``"stateless"`` for two each, as OpenSSL makes them. A client that closes without
+            having read the tickets resets the connection. For the contexts of ``sni_hosts`` and ``sni_fun`` this
+            counts too, ready ones included: OpenSSL asks the context that a connection begins with.
         context: a ready context; then nothing else is given.
 
     Counterpart: ``t:ssl.tls_server_option/0``.
@@ -85,6 +89,7 @@ class TLSOptions:
     sni_fun: Callable[[str], Any] | None = None
     versions: tuple[str, ...] | None = None
     ciphers: str | None = None
+    session_tickets: str = "disabled"
     context: ssl.SSLContext | None = None
 
     @classmethod
@@ -178,6 +183,10 @@ def _ciphers(name: str, value: Any) -> str:
     return value
 
 
+def _session_tickets(name: str, value: Any) -> str:
+    return arguments.one_of(name, value, ("disabled", "stateless"))
+
+
 def _context(name: str, value: Any) -> ssl.SSLContext:
     if isinstance(value, ssl.SSLContext) and value.protocol != ssl.PROTOCOL_TLS_CLIENT:
         return value
@@ -218,6 +227,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "sni_fun": arguments.a_callable,
     "versions": _versions,
     "ciphers": _ciphers,
+    "session_tickets": _session_tickets,
     "context": _context,
 }
 
