@@ -19,7 +19,10 @@ SocketInfo: TypeAlias = tuple[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SocketStats:
-    """What has gone over a connection so far: bytes (``_oct``) and operations (``_cnt``)."""
+    """What has gone over a connection so far: bytes (``_oct``) and operations (``_cnt``).
+
+    An operation of which bytes have gone counts, however it ends.
+    """
 
     recv_oct: int = 0
     recv_cnt: int = 0

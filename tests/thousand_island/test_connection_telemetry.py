@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from supervision import process
+from supervision import INFINITY, Pid, process
+from tests.supervision.supervised import until
+from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import (
     DEADLINE,
     Events,
@@ -19,6 +24,7 @@ from tests.thousand_island.serving import (
     receive_exactly,
     serve,
 )
+from tests.thousand_island.tls import connect_tls, serve_tls
 from tests.thousand_island.transports import Flaky, oserror
 from thousand_island import Close, Continue, Error, Handler, SocketStats, stop
 from thousand_island.telemetry import FAILURE, signal_of
@@ -230,3 +236,66 @@ class TestReceivers:
                 assert receive_exactly(blocked, 5) == b"block"
         finally:
             signal.disconnect(block)
+
+
+class Pouring(Handler):
+    """Does with its socket what its options say as soon as there is data, and tells of it before."""
+
+    def handle_data(self, data: bytes, socket: Any, state: Any) -> Any:
+        teller, pour = state
+        process.send(teller, ("pours", self.pid, socket))
+        pour(socket)
+        return Continue(state)
+
+
+class TestWhatIsCutShort:
+    """An operation of which bytes have gone counts as one, however it ends."""
+
+    # Bytes that no buffers of the system take for a client that does not read.
+    MUCH = 2_000_000
+
+    @pytest.fixture(params=["bytes", "pieces", "file"])
+    def pour(self, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+        path = tmp_path / "large"
+        path.write_bytes(bytes(self.MUCH))
+        return {
+            "bytes": lambda socket: socket.send(bytes(self.MUCH)),
+            "pieces": lambda socket: socket.send([bytes(100_000)] * (self.MUCH // 100_000)),
+            "file": lambda socket: socket.sendfile(path),
+        }[request.param]
+
+    @pytest.fixture(params=["TCP", "SSL"])
+    def identity(self, request: pytest.FixtureRequest) -> Certificates | None:
+        return request.getfixturevalue("certificates") if request.param == "SSL" else None
+
+    @contextlib.contextmanager
+    def poured(self, identity: Certificates | None, pour: Any, send_timeout: float) -> Iterator[tuple[Pid, Any]]:
+        """Yield a connection that pours to a client that does not read, and its socket."""
+        options = {"sndbuf": 8_192, "linger": (True, 0), "send_timeout": send_timeout}
+        common = {"handler_options": (process.self(), pour)}
+        with contextlib.ExitStack() as stack:
+            if identity is None:
+                server = stack.enter_context(serve(Pouring, transport_options={"ip": "loopback", **options}, **common))
+                client = stack.enter_context(server.connect())
+            else:
+                server = stack.enter_context(serve_tls(Pouring, identity, options, **common))
+                client = stack.enter_context(connect_tls(server, identity.trusting()))
+            client.sendall(b"x")
+            _, pid, socket = message()
+            yield pid, socket
+
+    def counted(self, events: Events) -> int:
+        measurements, _ = events.wait("connection.stop")
+        assert 0 < measurements["send_oct"] < self.MUCH
+        count: int = measurements["send_cnt"]
+        return count
+
+    def test_by_a_client_that_does_not_read(self, identity: Certificates | None, pour: Any) -> None:
+        with events_of(Pouring) as events, self.poured(identity, pour, 50):
+            assert self.counted(events) == 1
+
+    def test_by_a_kill(self, identity: Certificates | None, pour: Any) -> None:
+        with events_of(Pouring) as events, self.poured(identity, pour, INFINITY) as (pid, socket):
+            until(lambda: socket.getstat().send_oct > 0)
+            process.exit(pid, "kill")
+            assert self.counted(events) == 1

@@ -282,14 +282,19 @@ class Stream:
                 sent = self.transmit(data)
             except BlockingIOError:
                 sent = 0
-            if sent == len(data):
-                self.send_oct += sent
-                self.send_cnt += 1
-                return
             self.send_oct += sent
-            self._send_rest(Pieces([memoryview(data)[sent:]]))
+            if sent == len(data):
+                self.send_cnt += 1
+            else:
+                self.send_rest(data, sent)
             return
-        self._send_rest(Pieces.of(data))
+        self._transmit_all(Pieces.of(data))
+
+    def send_rest(self, data: bytes, sent: int) -> None:
+        """Send what is left of ``data``, of which ``sent`` bytes have gone and are counted, but not as an operation."""
+        if sent:
+            self.send_cnt += 1
+        self._transmit_all(Pieces([memoryview(data)[sent:]]), begun=sent > 0)
 
     def transmit(self, data: Any) -> int:
         """Write once, and return how many bytes went. Raises BlockingIOError if none can."""
@@ -299,16 +304,27 @@ class Stream:
         """Write several pieces at once, without joining them."""
         return self.sock.sendmsg(pieces)
 
-    def _send_rest(self, pieces: Pieces) -> None:
+    def _transmit_all(self, pieces: Pieces, *, begun: bool = False) -> None:
+        """Send ``pieces``. The operation counts with its first bytes, however it ends, unless it has ``begun`` before.
+
+        The thread may be killed while it waits, and the counters are told before it has come back.
+        """
         deadline = self._deadline(self.options.send_timeout)
+        if not pieces:
+            self.send_cnt += 1
         while pieces:
             try:
                 sent = self._send_some(pieces, deadline)
             except DeadlinePassed:
                 raise self._give_up_sending(pieces) from None
-            self.send_oct += sent
+            self._count(sent, first=not begun)
+            begun = True
             pieces.advance(sent)
-        self.send_cnt += 1
+
+    def _count(self, sent: int, *, first: bool) -> None:
+        if first:
+            self.send_cnt += 1
+        self.send_oct += sent
 
     def _send_some(self, pieces: Pieces, deadline: float | None) -> int:
         head = pieces.head()
@@ -330,11 +346,12 @@ class Stream:
             count = self._sendfile_some(file, offset + sent, min(length - sent, SENDFILE_SIZE), deadline)
             if count == 0:  # the file is shorter
                 break
+            self._count(count, first=sent == 0)
             sent += count
-            self.send_oct += count
             if self.options.send_timeout != INFINITY:
                 deadline = self._deadline(self.options.send_timeout)  # the limit is for the peer's pauses
-        self.send_cnt += 1
+        if sent == 0:
+            self.send_cnt += 1
         return sent
 
     def _sendfile_some(self, file: int, offset: int, count: int, deadline: float | None) -> int:

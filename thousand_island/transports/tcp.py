@@ -138,8 +138,9 @@ class TCP:
             stream.send_oct += sent
             if sent == len(data):
                 stream.send_cnt += 1
-                return
-            data = memoryview(data)[sent:]
+            else:
+                stream.send_rest(data, sent)
+            return
         stream.send(data)
 
     @staticmethod

@@ -219,14 +219,16 @@ class TLSStream(HandshakingStream):
     def _send_pieces(self, pieces: Pieces, block: bytes | memoryview) -> None:
         """Send ``block``, which is encrypted already, and then ``pieces``."""
         deadline = self._deadline(self.options.send_timeout)
-        self.send_cnt += 1
+        first = True
         while True:
             try:
                 self._hand_over(deadline)
             except DeadlinePassed:
-                dropped = b"" if self._give_up(block) else bytes(block)
+                dropped = b"" if self._give_up(block, first=first) else bytes(block)
                 raise SendTimeout(dropped, *pieces.rest()) from None
-            self.send_oct += len(block)
+            if block or not pieces:  # else it was of an earlier operation
+                self._count(len(block), first=first)
+                first = False
             if not pieces:
                 return
             block = _take_block(pieces)
@@ -248,11 +250,12 @@ class TLSStream(HandshakingStream):
                 under_way = block
                 self._hand_over(deadline)
             except DeadlinePassed:
-                self._give_up(under_way)
+                self._give_up(under_way, first=sent == 0)
                 raise SendTimeout(b"") from None
+            self._count(len(block), first=sent == 0)
             sent += len(block)
-            self.send_oct += len(block)
-        self.send_cnt += 1
+        if sent == 0:
+            self.send_cnt += 1
         return sent
 
     def _encrypt(self, block: bytes | memoryview) -> None:
@@ -275,12 +278,12 @@ class TLSStream(HandshakingStream):
         except BlockingIOError:
             write_when_ready(self.source, self._flush, deadline)
 
-    def _give_up(self, block: bytes | memoryview) -> bool:
+    def _give_up(self, block: bytes | memoryview, *, first: bool) -> bool:
         """The peer has not taken ``block`` in time. Returns whether it goes out all the same; it is counted then."""
         closes = self.options.send_timeout_close
         goes_out = not closes or self._lingers()
-        if goes_out:
-            self.send_oct += len(block)
+        if goes_out and block:
+            self._count(len(block), first=first)
         if closes:
             self.close()
         return goes_out
