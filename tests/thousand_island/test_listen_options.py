@@ -23,6 +23,15 @@ def address(port=80, **options):
     return ListenOptions.new(port, options).address
 
 
+def binds(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.bind(path)
+        except OSError:
+            return False
+        return True
+
+
 class TestDefaults:
     def test_defaults_are_those_of_the_original(self):
         options = ListenOptions.new(4000, {})
@@ -134,6 +143,30 @@ class TestAddress:
     def test_ipv4_address_with_inet6_is_refused(self):
         with pytest.raises(BadOption, match=r"ip must be an IPv6 address where inet6 is True, got '127\.0\.0\.1'"):
             address(ip="127.0.0.1", inet6=True)
+
+    @pytest.mark.parametrize("ip", ["::", "::1", "::ffff:127.0.0.1", (0,) * 8])
+    def test_ipv6_address_without_inet6_is_refused_where_that_is_said(self, ip):
+        with pytest.raises(BadOption, match="ip must be an IPv4 address where inet6 is False, got"):
+            address(ip=ip, inet6=False)
+
+    @pytest.mark.parametrize("ip", ["any", "loopback", "127.0.0.1", (127, 0, 0, 1)])
+    def test_ipv4_may_be_asked_for(self, ip):
+        assert address(ip=ip, inet6=False) == address(ip=ip)
+
+    @pytest.mark.parametrize("path", ["/tmp/a\0b", b"a\0", pathlib.Path("/tmp/a\0b")])
+    def test_path_with_a_zero_byte_is_refused(self, path):
+        with pytest.raises(BadOption, match="a path that has no zero byte in it"):
+            address(0, ip=("local", path))
+
+    @pytest.mark.parametrize("first", ["x", "\0"])
+    def test_path_is_refused_that_is_longer_than_the_system_takes(self, first, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        longest = max(length for length in range(90, 120) if binds(first.ljust(length, "x")))
+        assert address(0, ip=("local", first.ljust(longest, "x")))
+        with pytest.raises(BadOption, match=f"a path of at most {longest} bytes, got {longest + 1}"):
+            address(0, ip=("local", first.ljust(longest + 1, "x")))
+        with pytest.raises(BadOption, match=f"a path of at most {longest} bytes"):
+            address(0, ip=("local", first.ljust(longest, "é")))
 
 
 class TestValues:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -20,6 +21,9 @@ SocketAddress: TypeAlias = tuple[str, int] | str | bytes
 
 # A constant of the module is not there on systems without unix sockets.
 _AF_UNIX: Final = getattr(socket, "AF_UNIX", None)
+
+# Bytes that the system has for the path of a unix socket (``sun_path``). That of a file ends with a zero byte.
+_PATH_SIZE: Final = 108 if sys.platform == "linux" else 104
 
 _NAMED: Final = {
     ("any", False): "0.0.0.0",
@@ -46,7 +50,7 @@ class ListenAddress:
     dual_stack: bool = False
 
 
-def listen_address(ip: Any, port: int, *, inet6: bool = False) -> ListenAddress:
+def listen_address(ip: Any, port: int, *, inet6: bool | None = None) -> ListenAddress:
     """Gives the address that the options name.
 
     Args:
@@ -55,7 +59,8 @@ def listen_address(ip: Any, port: int, *, inet6: bool = False) -> ListenAddress:
             ``("fd", name)`` for one that systemd hands over: ``"systemd"`` for the first, or its FileDescriptorName.
             Such a descriptor goes on listening when the server is suspended or stopped: clients wait in its backlog.
         port: the port; it must be 0 for a unix socket, and means nothing for a descriptor.
-        inet6: whether ``"any"`` and ``"loopback"`` mean the IPv6 ones; every other address must then be IPv6.
+        inet6: whether ``"any"`` and ``"loopback"`` mean the IPv6 ones; every other address must then be IPv6, and IPv4
+            where it is False. None: they mean the IPv4 ones, and another address may be of either kind.
 
     Raises:
         BadOption: ``ip`` is none of these, names what systemd has not handed over, or contradicts ``port`` or
@@ -65,11 +70,11 @@ def listen_address(ip: Any, port: int, *, inet6: bool = False) -> ListenAddress:
     """
     match ip:
         case ("local", path):
-            return _local(path, port, inet6)
+            return _local(path, port, inet6 or False)
         case ("fd", fd):
             return _inherited(fd)
         case str():
-            return _internet(ip, _NAMED.get((ip, inet6), ip), port, inet6)
+            return _internet(ip, _NAMED.get((ip, inet6 or False), ip), port, inet6)
         case tuple():
             return _internet(ip, _from_numbers(ip), port, inet6)
     raise _refusal(ip)
@@ -82,7 +87,18 @@ def _local(path: Any, port: int, inet6: bool) -> ListenAddress:
         raise BadOption(f"port must be 0 where ip is a unix socket, got {port}")
     if inet6:
         raise BadOption("inet6 must be False where ip is a unix socket, got True")
+    _check_path(os.fsencode(path))
     return ListenAddress(_AF_UNIX, os.fspath(path))
+
+
+def _check_path(path: bytes) -> None:
+    """Refuse what the system could not take, which it would not tell by an error of its own."""
+    is_abstract = path.startswith(b"\0")
+    if not is_abstract and b"\0" in path:
+        raise BadOption(f"ip must be ('local', path) with a path that has no zero byte in it, got {path!r}")
+    longest = _PATH_SIZE if is_abstract else _PATH_SIZE - 1
+    if len(path) > longest:
+        raise BadOption(f"ip must be ('local', path) with a path of at most {longest} bytes, got {len(path)}: {path!r}")
 
 
 def _inherited(fd: Any) -> ListenAddress:
@@ -93,12 +109,14 @@ def _inherited(fd: Any) -> ListenAddress:
     return ListenAddress(None, None, fd=fd)
 
 
-def _internet(ip: Any, text: str, port: int, inet6: bool) -> ListenAddress:
+def _internet(ip: Any, text: str, port: int, inet6: bool | None) -> ListenAddress:
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
         raise _refusal(ip) from None
     if parsed.version == 6:
+        if inet6 is False:
+            raise BadOption(f"ip must be an IPv4 address where inet6 is False, got {ip!r}")
         has_ipv4 = int(parsed) == 0 or parsed.ipv4_mapped is not None
         return ListenAddress(socket.AF_INET6, (str(parsed), port), dual_stack=has_ipv4)
     if inet6:

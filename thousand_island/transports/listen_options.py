@@ -78,7 +78,7 @@ class ListenOptions:
         _refuse_fixed(options)
         check_names("transport_options", options, OPTION_NAMES.union(extra_names))
         checked = check_values(options, _CHECKS)
-        inet6 = checked.pop("inet6", False)
+        inet6 = checked.pop("inet6", None)
         address = listen_address(options.get("ip", "any"), port, inet6=inet6)
         _check_socket_mode(address, checked.get("socket_mode"))
         _check_proxies(address, checked.get("proxy_protocol"))
