@@ -102,7 +102,7 @@ class Connection(EndingConnection):
             self.finish(endings.of_exception(error), record)
             return
         self._label(peer)
-        span = socket.telemetry_span
+        span = socket.open_span
         if _READY.receivers and span is not None:
             span.event(_READY)
         self._shake_hands(Handshake(endings.handshake_failed, self._greet), record)
@@ -194,7 +194,7 @@ class Connection(EndingConnection):
             self.remind(time.monotonic() + left, 0.0)  # it may have passed while this was in the mailbox
 
     def _tell_of_data(self, data: bytes) -> None:
-        span = self.socket.telemetry_span if self.socket is not None else None
+        span = self.socket.open_span if self.socket is not None else None
         if span is not None:
             span.untimed_event(_ASYNC_RECV, {"data": data})
 

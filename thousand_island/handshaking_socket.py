@@ -97,8 +97,8 @@ class HandshakingSocket(OwnedSocket):
 
     def handshake_is_late(self) -> None:
         """Tells of a PROXY header that did not come in time, if it is that which is missing."""
-        if self._awaits_header() and _PROXY_ERROR.receivers and self._span is not None:
-            self._span.event(_PROXY_ERROR, {"error": SocketTimeout.reason})
+        if self._awaits_header() and _PROXY_ERROR.receivers and self.open_span is not None:
+            self.open_span.event(_PROXY_ERROR, {"error": SocketTimeout.reason})
 
     def begin_upgrade(self, transport_module: Any, options: Mapping[str, Any]) -> None:
         """Does what ``upgrade`` does but for the handshake, if there is one (``needs_handshake``)."""
@@ -128,9 +128,9 @@ class HandshakingSocket(OwnedSocket):
 
     def _tell_of_client(self) -> None:
         header = self.socket.proxy_header
-        if header is not None and header.source is not None and _PROXIED.receivers and self._span is not None:
+        if header is not None and header.source is not None and _PROXIED.receivers and self.open_span is not None:
             host, port = header.source
-            self._span.event(_PROXIED, {"client_address": host, "client_port": port})
+            self.open_span.event(_PROXIED, {"client_address": host, "client_port": port})
 
 
 @functools.lru_cache(maxsize=64)  # asked for each connection, and there are few transports

@@ -40,7 +40,11 @@ _NOTHING_YET: Final = SocketStats()
 
 
 class OwnedSocket:
-    """The base of Socket, which has what handlers do with it."""
+    """The base of Socket, which has what handlers do with it.
+
+    ``open_span`` is the connection's span from its begin to its end: no event is told without one. ``_span`` is the
+    same and stays.
+    """
 
     __slots__ = (
         "_owner",
@@ -48,6 +52,7 @@ class OwnedSocket:
         "_stats",
         "closed",
         "config",
+        "open_span",
         "read_timeout",
         "reader",
         "receive",
@@ -65,6 +70,7 @@ class OwnedSocket:
         self.reader: Reader | None = None
         self.receive: Any = None
         self._span: Span | None = None
+        self.open_span: Span | None = None
         self._stats = _NOTHING_YET
 
     def begin_span(self, acceptor_span: Span, start_time: int) -> SocketInfo:
@@ -75,7 +81,7 @@ class OwnedSocket:
         """
         peer: SocketInfo = self._ask(self.transport_module.peername)
         span = acceptor_span.start_child_span("connection", peer, start_time)
-        self._span = span  # before the look: ``owner_died`` looks here after the owner is dead
+        self._span = self.open_span = span  # before the look: ``owner_died`` looks here after the owner is dead
         if self._owner.dead:
             self.stop_span("killed")
         return peer
@@ -84,7 +90,7 @@ class OwnedSocket:
         """Ends the span, once, with ``error`` if there is one."""
         owner = self._owner
         with owner.lock:  # one of the owner's thread and of the one that kills it
-            span, self._span = self._span, None
+            span, self.open_span = self.open_span, None
         if span is not None and _STOP.receivers:
             counters = dataclasses.asdict(self._counters())
             span.stop(counters, {} if error is UNSET else {"error": error})
@@ -156,10 +162,10 @@ class OwnedSocket:
             error = SocketClosed("the connection is closed")
         if isinstance(error, OSError) or getattr(error, "reason", None) is not None:  # no mistake of the caller's
             setattr(error, _ORIGIN, self)
-        if event is not None and event.receivers and self._span is not None:
-            self._span.event(event, {**(measurements or {}), "error": reason_string(error)})
+        if event is not None and event.receivers and self.open_span is not None:
+            self.open_span.event(event, {**(measurements or {}), "error": reason_string(error)})
         return error
 
     def _tell(self, event: NamedSignal, measurements: dict[str, Any]) -> None:
-        if self._span is not None:
-            self._span.untimed_event(event, measurements)
+        if self.open_span is not None:
+            self.open_span.untimed_event(event, measurements)

@@ -58,7 +58,7 @@ class Socket(HandshakingSocket):
 
     @property
     def telemetry_span(self) -> Span | None:
-        """The span of the connection; None before it has begun.
+        """The span of the connection, also after its end; None before it has begun.
 
         Counterpart: ``ThousandIsland.Socket.telemetry_span/1``.
         """
@@ -144,8 +144,8 @@ class Socket(HandshakingSocket):
         """
         self._check_owner()
         arguments.one_of("way", way, ("read", "write", "read_write"))
-        if _SHUTDOWN.receivers and self._span is not None:
-            self._span.event(_SHUTDOWN, {"way": way})
+        if _SHUTDOWN.receivers and self.open_span is not None:
+            self.open_span.event(_SHUTDOWN, {"way": way})
         self._ask(self.transport_module.shutdown, way)
 
     def close(self) -> None:

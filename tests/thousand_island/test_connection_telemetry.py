@@ -167,6 +167,29 @@ class TestSpans:
             contexts = {metadata["telemetry_span_context"] for metadata in [listener, acceptor, *connections]}
             assert len(contexts) == 4
 
+    @pytest.mark.parametrize("end", ["close", "kill"])
+    def test_it_is_known_after_its_end_and_ends_once(self, end: str) -> None:
+        class Showing(Handler):
+            def handle_connection(self, socket: Any, state: Any) -> Any:
+                process.send(state, ("socket", self.pid, socket, socket.telemetry_span))
+                return Continue(state)
+
+        with (
+            events_of(Showing) as events,
+            serve(Showing, handler_options=process.self()) as server,
+            server.connect() as client,
+        ):
+            _, pid, socket, span = message()
+            if end == "kill":
+                process.exit(pid, "kill")
+            else:
+                client.close()
+            _, metadata = events.wait("connection.stop")
+            assert socket.telemetry_span is span
+            assert metadata["telemetry_span_context"] is span.telemetry_span_context
+            socket.stop_span("again")
+            assert len(events.all("connection.stop")) == 1
+
     def test_receivers_are_called_with_the_server_as_the_sender(self) -> None:
         seen: list[Any] = []
 
