@@ -15,6 +15,7 @@ from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import DEADLINE
 from tests.thousand_island.tls import ManualClient
 from thousand_island import SocketClosed, SocketTimeout
+from thousand_island.transports import SSL
 from thousand_island.transports.listen_options import ListenOptions
 from thousand_island.transports.stream import READ_SIZE
 from thousand_island.transports.tls_context import new_context
@@ -406,13 +407,30 @@ class TestRead:
         assert pair.waits()
         assert pair.wire.took() == b"such as new keys"
 
-    def test_closed_connection_is_refused(self, pair: Pair) -> None:
-        pair.shake_hands()
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda stream: stream.read(),
+            lambda stream: stream.recv(0, DEADLINE),
+            lambda stream: stream.send(b"late"),
+            lambda stream: stream.shutdown("write"),
+            lambda stream: stream.handshake(DEADLINE),
+            lambda stream: stream.try_handshake(),
+            SSL.connection_information,
+        ],
+    )
+    @pytest.mark.parametrize("established", [True, False])
+    def test_closed_connection_is_refused_as_closed(self, pair: Pair, use: Any, established: bool) -> None:
+        if established:
+            pair.shake_hands()
         pair.stream.close()
-        with pytest.raises(SocketClosed):
-            pair.stream.read()
-        with pytest.raises(SocketClosed):
-            pair.stream.send(b"late")
+        with pytest.raises(SocketClosed, match=r"^the connection is closed$"):
+            use(pair.stream)
+
+    @pytest.mark.parametrize("use", [lambda stream: stream.recv(0, DEADLINE), lambda stream: stream.send(b"early")])
+    def test_connection_without_a_handshake_is_refused(self, pair: Pair, use: Any) -> None:
+        with pytest.raises(SocketClosed, match=r"^the handshake is not done$"):
+            use(pair.stream)
 
 
 class TestSend:

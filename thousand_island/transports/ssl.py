@@ -114,7 +114,7 @@ class SSL(TCP):
 
         Raises:
             SocketTimeout: not in time.
-            SocketClosed: the peer has gone.
+            SocketClosed: the peer has gone, or the connection is closed.
             BadProxyHeader: the connection must begin with a header and does not, or it is a wrong one.
             ssl.SSLError: the two could not agree.
 
@@ -224,6 +224,5 @@ class SSL(TCP):
 
 def _session(stream: Stream) -> Any:
     assert isinstance(stream, TLSStream)
-    if not stream.established:
-        raise SocketClosed("the connection is closed" if stream.closed else "the handshake is not done")
+    stream.check_usable()
     return stream.tls

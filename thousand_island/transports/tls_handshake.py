@@ -121,9 +121,10 @@ class HandshakingStream(Stream):
 
         Raises:
             SocketTimeout: not in time.
-            SocketClosed: the peer has gone.
+            SocketClosed: the peer has gone, or the connection is closed.
             ssl.SSLError: the two could not agree.
         """
+        self._check_open()
         deadline = self._deadline(timeout)
         try:
             super().handshake(timeout)
@@ -143,6 +144,7 @@ class HandshakingStream(Stream):
 
         False: ``source`` is sent to the owner when there is a reason to try again. Raises as ``handshake``.
         """
+        self._check_open()
         source = self.source
         source.writer = None
         try:
@@ -158,8 +160,6 @@ class HandshakingStream(Stream):
 
     def _shake(self) -> None:
         """Go on. Raises BlockingIOError if that needs the peer: to take ``unsent`` if there is any, else to write."""
-        if self.closed:
-            raise SocketClosed("the connection is closed")
         if self.proxy_arrival is not None:
             self.proxy_arrival.take(self)
         if self.tls is None:
@@ -266,6 +266,12 @@ class HandshakingStream(Stream):
         except OSError:
             pass  # it goes with what is sent next, or that meets the error
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Refuse what takes an established connection."""
+        self._check_open()
         if not self.established:
-            raise SocketClosed("the connection is closed, or its handshake not done")
+            raise SocketClosed("the handshake is not done")
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SocketClosed("the connection is closed")

@@ -35,7 +35,7 @@ class TLSStream(HandshakingStream):
 
     def recv(self, length: int, timeout: float) -> bytes:
         """Return what is there (``length`` 0) or exactly ``length`` bytes; as ``Stream.recv``."""
-        self._check_usable()
+        self.check_usable()
         return super().recv(length, timeout)
 
     def read(self) -> bytes:
@@ -85,7 +85,7 @@ class TLSStream(HandshakingStream):
         return self._read_what_is_there()
 
     def _read_what_is_there(self) -> bytes:
-        self._check_usable()
+        self.check_usable()
         if self.buffered:
             return self.recv_some(0)
         try:
@@ -193,7 +193,7 @@ class TLSStream(HandshakingStream):
         Counterpart: ``ssl:send/2``.
         """
         if type(data) is not bytes or not data or len(data) > RECORD_SIZE or self.unsent or not self.established:
-            self._check_usable()
+            self.check_usable()
             self._send_pieces(Pieces.of(data), b"")
             return
         # ``_encrypt`` and ``_flush`` written out: this is on the path of every request.
@@ -236,7 +236,7 @@ class TLSStream(HandshakingStream):
 
     def sendfile(self, file: int, offset: int, length: int) -> int:
         """Send ``length`` bytes of the open file from ``offset`` on, block by block; returns how many went."""
-        self._check_usable()
+        self.check_usable()
         sent = 0
         while sent < length:
             block = os.pread(file, min(BLOCK_SIZE, length - sent), offset + sent)
@@ -292,7 +292,7 @@ class TLSStream(HandshakingStream):
 
     def shutdown(self, way: str) -> None:
         """Shut down ``"read"``, ``"write"`` or ``"read_write"``; the peer is told that nothing will follow."""
-        self._check_usable()
+        self.check_usable()
         if way != "read":
             self._keep_what_came()
             self._say_goodbye()
