@@ -16,6 +16,7 @@ from typing import Any, Final, get_args
 
 from supervision import arguments
 from supervision.log import HarmlessLogger
+from supervision.threads import library_call
 from thousand_island.errors import AlreadyAttached, NotAttached
 from thousand_island.events import EVENTS, PREFIX, LogLevel
 from thousand_island.options import check_values
@@ -55,6 +56,7 @@ class _Attachment:
 _attachment = _Attachment()
 
 
+@library_call  # a kill half way would leave signals connected that the count knows nothing of
 def attach_logger(level: LogLevel) -> None:
     """Starts logging the events of a level and of all higher ones, of every server.
 
@@ -78,6 +80,7 @@ def attach_logger(level: LogLevel) -> None:
         _set_count(rank + 1)
 
 
+@library_call
 def detach_logger(level: LogLevel) -> None:
     """Stops logging the events of a level and of all lower ones.
 

@@ -6,6 +6,9 @@ import logging
 import blinker
 import pytest
 
+from supervision import process
+from tests.thousand_island.serving import reason_of, strike
+from thousand_island import logger
 from thousand_island.errors import AlreadyAttached, BadOption, NotAttached
 from thousand_island.events import EVENTS
 from thousand_island.logger import TRACE, attach_logger, detach_logger
@@ -246,3 +249,32 @@ class TestRecords:
         attach_logger("debug")
         start_span(Origin("server", Unprintable()), "acceptor").stop()
         assert caplog.records == []
+
+
+class TestKill:
+    """Whoever attaches or detaches is killed while it is at it: the next one waits for its thread, which goes on."""
+
+    def killed_after_the_first(self, monkeypatch, step, function, level):
+        original = getattr(logger, step)
+
+        def strike_after(one):
+            original(one)
+            if one == "error":
+                strike(process.self())
+
+        monkeypatch.setattr(logger, step, strike_after)
+        _, ref = process.spawn_monitor(function, level)
+        assert reason_of(ref) == "killed"
+
+    def test_what_was_begun_is_attached_whole(self, monkeypatch):
+        self.killed_after_the_first(monkeypatch, "_connect", attach_logger, "trace")
+        with pytest.raises(AlreadyAttached):
+            attach_logger("trace")
+        assert attached_levels() == LEVELS
+
+    def test_what_was_begun_is_detached_whole(self, monkeypatch):
+        attach_logger("trace")
+        self.killed_after_the_first(monkeypatch, "_disconnect", detach_logger, "error")
+        with pytest.raises(NotAttached):
+            detach_logger("trace")
+        assert attached_levels() == []
