@@ -50,7 +50,7 @@ class Connection(EndingConnection):
     that of the handshake.
     """
 
-    __slots__ = ("attached", "drain", "handler", "reader", "source")
+    __slots__ = ("drain", "handler", "reader", "source")
 
     def __init__(self, actor: Any, process: Process) -> None:
         super().__init__(actor, process)
@@ -58,7 +58,6 @@ class Connection(EndingConnection):
         self.handler = actor  # the same object as ``actor``, under the type that has ``handle_data``
         process.trap_exit = True
         self.reader: Any = None
-        self.attached: Any = None  # the transport's socket that the reader reads
         self.source: Any = _NO_SOURCE
         self.drain: Drain | None = None
 
@@ -142,17 +141,23 @@ class Connection(EndingConnection):
     def _attach(self) -> None:
         socket = self.socket
         assert socket is not None
-        self.reader = socket.reader = reader_for(socket.transport_module, socket.socket, self.process)
-        self.source = self.reader.source
-        self.attached = socket.socket
-        if isinstance(self.reader, BlockingReader):
-            socket.receive = self.reader.recv
+        reader = reader_for(socket.transport_module, socket.socket, self.process, self.reader)
+        self.reader = socket.reader = reader
+        self.source = reader.source
+        socket.receive = reader.recv if isinstance(reader, BlockingReader) else None
+        socket.changed = False
+
+    def _attach_anew(self) -> None:
+        """Read from what the connection has been upgraded to."""
+        self._attach()
+        if isinstance(self.source, Source):
+            post(self.source)  # what was told of may be there for the new one, and nobody will tell of it again
 
     def readable(self, process: Process, record: ThreadRecord) -> None:
         """There may be data: read once and hand it to ``handle_data``. Never raises."""
         try:
             socket = self.socket
-            if self.handshake is not None or socket.closed:  # type: ignore[union-attr]  # there has been a Ready
+            if self.handshake is not None or socket.changed:  # type: ignore[union-attr]  # there has been a Ready
                 self._readable_otherwise(record)
                 return
             try:
@@ -174,20 +179,21 @@ class Connection(EndingConnection):
 
     def _readable_otherwise(self, record: ThreadRecord) -> None:
         assert self.socket is not None
-        if not self.socket.closed and self.handshake is not None:
+        if self.socket.closed:
+            return
+        if self.handshake is not None:
             self._shake_hands(self.handshake, record)
+        else:  # upgraded by what was no callback, such as the function of ``sys.replace_state``
+            self._attach_anew()
+            self.reader.await_data()
 
     def _read_nothing(self, error: Exception, record: ThreadRecord) -> None:
-        """The end has come; or a callback has read what there was already, or has upgraded the connection."""
+        """The end has come, or a callback has read what there was already."""
         socket = self.socket
         assert socket is not None
         if not isinstance(error, SocketTimeout):
             self.finish(endings.of_failed_read(error, silent=socket.silent_terminate_on_error), record)
             return
-        if self.attached is not socket.socket:
-            self._attach()
-            if isinstance(self.source, Source):
-                post(self.source)  # what was told of may be there for the new one, and nobody will tell of it again
         self.reader.await_data()
         left = self.idle_left()
         if left is not None:
@@ -215,7 +221,7 @@ class Connection(EndingConnection):
                 type(result) is not Continue
                 or result.timeout is not None
                 or result.continue_with is not UNSET
-                or socket.closed
+                or socket.changed
             ):
                 self._settle("handle_data", result, NOTHING, record)
                 return
@@ -280,7 +286,7 @@ class Connection(EndingConnection):
         socket = self.socket
         if self.process.dead or socket is None:
             return argument
-        if self._ended_by_handler(record):
+        if socket.changed and self._changed_by_handler(record):
             return UNSET
         if socket.config.messages_defer_timeout and result.timeout is None:
             self._begin_anew(name, socket)
@@ -301,10 +307,10 @@ class Connection(EndingConnection):
         raise TypeError(f"The callback's `state` doesn't match the expected `(socket, state)` form: {returned}")
 
     def _continue(self, name: str, result: Any, record: ThreadRecord) -> Any:
-        if self._ended_by_handler(record):
-            return UNSET
         socket = self.socket
         assert socket is not None
+        if socket.changed and self._changed_by_handler(record):
+            return UNSET
         timeout = result.timeout
         if name == "handle_drain":
             self.puts_off = timeout is not None and self.drain is not None and self.drain.stops
@@ -317,10 +323,13 @@ class Connection(EndingConnection):
         self._await(timeout)
         return result.continue_with
 
-    def _ended_by_handler(self, record: ThreadRecord) -> bool:
-        if self.socket is not None and self.socket.closed:
+    def _changed_by_handler(self, record: ThreadRecord) -> bool:
+        """Do what is left to do if a callback has closed or upgraded the connection; True if that is the end."""
+        assert self.socket is not None
+        if self.socket.closed:
             self.finish(endings.CLOSED_BY_HANDLER, record)
             return True
+        self._attach_anew()
         return False
 
     def _switch_transport(self, name: str, result: SwitchTransport, record: ThreadRecord) -> Any:
@@ -332,7 +341,7 @@ class Connection(EndingConnection):
             self.finish(endings.upgrade_failed(reason_string(error)), record)
             return UNSET
         if not socket.needs_handshake:
-            self._attach()
+            self._attach_anew()
             return self._continue(name, result, record)
         go_on = Continue(result.state, result.timeout, continue_with=result.continue_with)
         self._shake_hands(Handshake(endings.upgrade_failed, lambda then: self._go_on(name, go_on, then)), record)

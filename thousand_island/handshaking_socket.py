@@ -108,6 +108,8 @@ class HandshakingSocket(OwnedSocket):
             raise BadType(f"transport_module must be {expected}, got {transport_module!r}")
         self.socket = self._ask(transport_module.upgrade, options)
         self.transport_module = transport_module
+        self.receive = None
+        self.changed = True
 
     def _go_on(self, function: Callable[..., Any], *args: Any) -> Any:
         """Do what ``_ask`` does, and tell what becomes of the PROXY header if one is to come."""

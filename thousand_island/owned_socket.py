@@ -43,13 +43,15 @@ class OwnedSocket:
     """The base of Socket, which has what handlers do with it.
 
     ``open_span`` is the connection's span from its begin to its end: no event is told without one. ``_span`` is the
-    same and stays.
+    same and stays. ``changed`` says that the connection has been closed, or upgraded since its process has attached
+    itself to what is read now.
     """
 
     __slots__ = (
         "_owner",
         "_span",
         "_stats",
+        "changed",
         "closed",
         "config",
         "open_span",
@@ -65,7 +67,7 @@ class OwnedSocket:
         self.socket = socket
         self.config = config
         self.read_timeout = config.read_timeout
-        self.closed = False
+        self.closed = self.changed = False
         self._owner = owner
         self.reader: Reader | None = None
         self.receive: Any = None
@@ -99,7 +101,7 @@ class OwnedSocket:
     def release(self) -> None:
         """Closes the connection if it is open. Called by the thread that runs the owner, or buries it."""
         if not self.closed:
-            self.closed = True
+            self.closed = self.changed = True
             if _STOP.receivers:
                 self._stats = self._counters()  # a transport need not know them once it is closed
             if self.reader is not None:

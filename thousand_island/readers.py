@@ -54,14 +54,38 @@ class Reader(Protocol):
         """Tell of nothing any more."""
 
 
-def reader_for(transport: Any, socket: Any, process: Process) -> Reader:
-    """Return the reader for a transport's socket."""
+def reader_for(transport: Any, socket: Any, process: Process, before: Reader | None = None) -> Reader:
+    """Return the reader for a transport's socket, and end the one ``before``, which an upgrade has put out of use."""
+    if isinstance(before, BlockingReader) and before.socket is socket:
+        before.transport = transport  # the read that is under way comes first
+        return before
+    reader = _new_reader(transport, socket, process, before)
+    if before is not None and before.source is not reader.source:
+        _silence(before.source)
+    return reader
+
+
+def _new_reader(transport: Any, socket: Any, process: Process, before: Reader | None) -> Reader:
     if isinstance(socket, Stream):
         socket.source.armed = True
         return socket if transport is TCP or transport is SSL else StreamReader(transport, socket)
     if hasattr(socket, "fileno"):
-        return DescriptorReader(transport, socket, process)
+        source = None if before is None else before.source
+        if not isinstance(source, Source) or source.fd != socket.fileno():  # else it is watched, and may be told of
+            source = Source(socket.fileno(), process)
+        return DescriptorReader(transport, socket, source)
     return BlockingReader(transport, socket, process)
+
+
+def _silence(source: Any) -> None:
+    """Have the process, which calls this, never be told by ``source`` again: it would take it for a message to it."""
+    if isinstance(source, Source):
+        try:
+            forget(source)
+        except OSError:
+            pass  # the transport has closed it already
+    if not source.posted.acquire(False):  # and never released again
+        _take_out(source, INFINITY)  # it is in the mailbox, or about to be
 
 
 class StreamReader:
@@ -96,11 +120,11 @@ class DescriptorReader:
 
     __slots__ = ("dry", "socket", "source", "transport")
 
-    def __init__(self, transport: Any, socket: Any, process: Process) -> None:
+    def __init__(self, transport: Any, socket: Any, source: Source) -> None:
         self.transport = transport
         self.socket = socket
-        self.source = Source(socket.fileno(), process)
-        self.source.armed = True
+        self.source = source
+        source.armed = True
         self.dry = False
 
     def read(self) -> bytes:
@@ -231,8 +255,8 @@ class BlockingReader:
 
 
 @library_call
-def _take_out(arrival: _Arrival, timeout: float) -> None:
-    mailbox.receive(this_process(), current.record, lambda one: one is arrival, timeout, for_the_loop=True)
+def _take_out(source: Any, timeout: float) -> None:
+    mailbox.receive(this_process(), current.record, lambda one: one is source, timeout, for_the_loop=True)
 
 
 def _not_the_end(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervision import NoReply, process
+from supervision import NoReply, process, sys
 from tests.thousand_island.certificates import Certificates
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -26,6 +26,7 @@ from tests.thousand_island.serving import (
     serve,
 )
 from tests.thousand_island.tls import ManualClient, connect_tls, counting, serve_tls
+from tests.thousand_island.transports import Plain, Wrapped, Wrapping
 from thousand_island import (
     Continue,
     MissingOption,
@@ -455,7 +456,7 @@ class TestUpgradeInACallback:
 
 def _wait_until_told(server: Server) -> None:
     """Wait until the readiness of the only connection is in its mailbox, of which nothing tells."""
-    posted = server.only_connection()._process.body.socket.socket.source.posted
+    posted = server.only_connection()._process.body.source.posted
     deadline = time.monotonic() + SECONDS
     while not posted.locked():
         assert time.monotonic() < deadline
@@ -488,3 +489,144 @@ class TestOtherTransports:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             assert exchange(client, b"hello") == b"hello"
             assert exchange(client, b"hello") == b"HELLO"
+
+
+def marking(base: Any, take: Any) -> Any:
+    """A transport that upgrades by ``take``, and puts what it reads into brackets."""
+
+    class Marking(base):  # type: ignore[misc]
+        def upgrade(self, sock: Any, options: Any) -> Any:
+            return take(sock)
+
+        def recv(self, sock: Any, length: int, timeout: float) -> bytes:
+            return b"<" + super().recv(sock, length, timeout) + b">"
+
+    return Marking()
+
+
+def moved(sock: socket.socket) -> socket.socket:
+    return socket.socket(fileno=sock.detach())
+
+
+def copied(sock: socket.socket) -> socket.socket:
+    with sock:
+        return sock.dup()
+
+
+OWN_STREAM = (TCP, lambda: marking(TCP, lambda stream: stream))
+OWN_STREAM_TAKEN_OUT = (TCP, lambda: marking(Plain, lambda stream: moved(stream.sock)))
+SAME_SOCKET = (Plain(), lambda: marking(Plain, lambda sock: sock))
+SAME_DESCRIPTOR = (Plain(), lambda: marking(Plain, moved))
+OTHER_DESCRIPTOR = (Plain(), lambda: marking(Plain, copied))
+NO_DESCRIPTOR = (Wrapping(), lambda: marking(Wrapping, lambda sock: sock))
+NO_OTHER = (Wrapping(), lambda: marking(Wrapping, lambda sock: Wrapped(sock.inner)))
+DESCRIPTOR_SHOWN = (Wrapping(), lambda: marking(Plain, lambda sock: sock.inner))
+DESCRIPTOR_HIDDEN = (Plain(), lambda: marking(Wrapping, Wrapped))
+WATCHED = [OWN_STREAM, OWN_STREAM_TAKEN_OUT, SAME_SOCKET, SAME_DESCRIPTOR, OTHER_DESCRIPTOR, DESCRIPTOR_HIDDEN]
+
+
+class Switching(StartTLS):
+    def switch(self, socket: Any, state: Any) -> Any:
+        return SwitchTransport(state[1], {}, state)
+
+
+class Upgrading(StartTLS):
+    def switch(self, socket: Any, state: Any) -> Any:
+        socket.upgrade(state[1], {})
+        return Continue(state)
+
+
+class TestTransportsOfSomebodyElse:
+    """After an upgrade nothing is read by the transport before, and no message of its readiness is left."""
+
+    def goes_on(self, client: socket.socket) -> None:
+        for word in (b"two", b"three"):
+            client.sendall(word)
+            assert receive_exactly(client, len(word) + 2) == b"<" + word + b">"
+        client.close()
+        assert message()[0] == "handle_close"
+
+    @pytest.mark.parametrize("handler", [Switching, Upgrading])
+    @pytest.mark.parametrize("transports", [*WATCHED, NO_DESCRIPTOR, NO_OTHER, DESCRIPTOR_SHOWN])
+    def test_data_that_follows_is_read_by_the_new_one(self, handler: Any, transports: Any) -> None:
+        before, after = transports
+        with (
+            serve(handler, transport_module=before, handler_options=(process.self(), after())) as server,
+            switching(server) as client,
+        ):
+            self.goes_on(client)
+
+    @pytest.mark.parametrize("transports", WATCHED)
+    def test_data_that_came_before_the_callback_returned_is_too(self, transports: Any) -> None:
+        arrived = threading.Event()
+
+        class Waiting(Upgrading):
+            def switch(self, socket: Any, state: Any) -> Any:
+                result = super().switch(socket, state)
+                process.send(state[0], ("upgraded",))
+                assert arrived.wait(SECONDS)
+                return result
+
+        before, after = transports
+        with (
+            serve(Waiting, transport_module=before, handler_options=(process.self(), after())) as server,
+            switching(server) as client,
+        ):
+            assert message() == ("upgraded",)
+            client.sendall(b"one")
+            _wait_until_told(server)
+            arrived.set()
+            assert receive_exactly(client, 5) == b"<one>"
+            self.goes_on(client)
+
+    @pytest.mark.parametrize("transports", WATCHED)
+    def test_a_message_may_bring_it(self, transports: Any) -> None:
+        class Told(Upgrading):
+            def handle_info(self, message: Any, state: Any) -> Any:
+                if message != "upgrade":
+                    return super().handle_info(message, state)
+                socket, _ = state
+                self.switch(*state)
+                socket.send(b"READY")
+                return NoReply(state)
+
+        before, after = transports
+        with (
+            serve(Told, transport_module=before, handler_options=(process.self(), after())) as server,
+            server.connect() as client,
+        ):
+            assert receive_exactly(client, 5) == b"HELLO"
+            assert exchange(client, b"one") == b"one"
+            process.send(server.only_connection(), "upgrade")
+            assert receive_exactly(client, 5) == b"READY"
+            self.goes_on(client)
+
+    def test_callback_itself_reads_by_the_new_one(self) -> None:
+        class Reading(StartTLS):
+            def switch(self, socket: Any, state: Any) -> Any:
+                socket.upgrade(state[1], {})
+                socket.send(socket.recv(0, DEADLINE))
+                return Continue(state)
+
+        before, after = NO_DESCRIPTOR
+        with (
+            serve(Reading, transport_module=before, handler_options=(process.self(), after())) as server,
+            switching(server) as client,
+        ):
+            client.sendall(b"one")
+            assert receive_exactly(client, 5) == b"<one>"
+            self.goes_on(client)
+
+    def test_so_may_a_function_that_replaces_the_state(self) -> None:
+        def upgrade(state: Any) -> Any:
+            Upgrading().switch(*state)
+            return state
+
+        before, after = SAME_SOCKET
+        with (
+            serve(StartTLS, transport_module=before, handler_options=(process.self(), after())) as server,
+            server.connect() as client,
+        ):
+            assert receive_exactly(client, 5) == b"HELLO"
+            sys.replace_state(server.only_connection(), upgrade)
+            self.goes_on(client)
