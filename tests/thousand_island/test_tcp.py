@@ -170,6 +170,30 @@ class TestClose:
         TCP.close(stream)
         assert client.recv(1) == b""
 
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda stream: TCP.recv(stream, 0, DEADLINE),
+            lambda stream: TCP.recv(stream, 1, DEADLINE),
+            lambda stream: TCP.send(stream, b"late"),
+            lambda stream: TCP.send(stream, b""),
+            lambda stream: TCP.send(stream, [b"late"]),
+            lambda stream: TCP.send(stream, []),
+            lambda stream: TCP.sendfile(stream, __file__, 0, 0),
+            lambda stream: TCP.shutdown(stream, "write"),
+            lambda stream: TCP.getopts(stream, ["nodelay"]),
+            lambda stream: TCP.setopts(stream, {"nodelay": True}),
+            TCP.sockname,
+        ],
+    )
+    def test_what_uses_it_then_is_refused(self, ends: Any, use: Any) -> None:
+        stream, _ = ends
+        TCP.close(stream)
+        with pytest.raises(OSError, match=r"the connection is closed|Bad file descriptor") as caught:
+            use(stream)
+        assert isinstance(caught.value, SocketClosed) or caught.value.errno == errno.EBADF
+        assert TCP.getstat(stream) == SocketStats()
+
     def test_what_the_client_has_not_read_yet_still_arrives(self, ends: Any) -> None:
         stream, client = ends
         TCP.send(stream, bytes(100_000))

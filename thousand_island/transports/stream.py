@@ -311,6 +311,8 @@ class Stream:
         """
         deadline = self._deadline(self.options.send_timeout)
         if not pieces:
+            if self.closed:  # else the system would say so
+                raise SocketClosed("the connection is closed")
             self.send_cnt += 1
         while pieces:
             try:

@@ -41,7 +41,11 @@ class TCPInformation:
 
 
 class TCP:
-    """The default transport. ``listen`` gives a ``ListenSocket`` and ``accept`` a ``Stream``; both non-blocking."""
+    """The default transport. ``listen`` gives a ``ListenSocket`` and ``accept`` a ``Stream``; both non-blocking.
+
+    What uses one that is closed raises SocketClosed or the system's EBADF, of which a ``Socket`` makes a SocketClosed.
+    ``getstat`` and ``peername``, if that has been asked before, still answer; ``close`` does nothing.
+    """
 
     @staticmethod
     def check_options(port: int, options: Mapping[str, Any]) -> None:
