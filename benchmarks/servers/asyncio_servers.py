@@ -53,6 +53,7 @@ def protocol_tls(options: Options) -> None:
     """`asyncio.Protocol` over TLS."""
     assert options.certificate is not None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0  # what ours does by default: both send the same
     context.load_cert_chain(options.certificate)
     asyncio.run(_serve_protocol(context))
 
