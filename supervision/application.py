@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from supervision import exits, names, process, signals
 from supervision.actor import Actor
@@ -18,6 +18,7 @@ from supervision.arguments import a_callable, boolean
 from supervision.calls import cast
 from supervision.errors import BadArgument, BadType, StartError
 from supervision.log import logger
+from supervision.masked_server import MaskedServer
 from supervision.messages import Exit
 from supervision.process_table import Pid, Process, live_processes
 from supervision.results import NoReply, Ok, Stop
@@ -150,6 +151,8 @@ class _Program:
 
 class ApplicationMaster(Actor):
     """The parent of the root supervisor, so that a thread is left to hear signals while the tree starts and stops."""
+
+    server_class: ClassVar[Any] = MaskedServer
 
     def init(self, arg: _Program) -> Ok:
         """Start the root afterwards: whoever starts the master must not wait for the whole tree."""

@@ -1,7 +1,7 @@
 """The loop of the library's own actors: a kill never strikes in their callbacks.
 
-They hold locks of the runtime and change what others rely on; what they call of the user's, a start function say, they
-expose themselves.
+They hold locks of the runtime, change what others rely on, and own what has to be released; what they call of the
+user's, a start function say, they expose themselves.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from supervision import exits
 from supervision.calls import Cast
+from supervision.errors import Killed
 from supervision.results import UNSET, NoReply
 from supervision.server import Server
 from supervision.threads import ThreadRecord
@@ -21,6 +22,13 @@ class MaskedServer(Server):
     """One running actor of the library."""
 
     __slots__ = ()
+
+    def init(self, arg: Any, record: ThreadRecord) -> Any:
+        """Run ``init``; what a dead actor returns has no effect."""
+        result = self.actor.init(arg)
+        if self.process.dead:
+            raise Killed
+        return result
 
     def cast(self, message: Cast, record: ThreadRecord) -> None:
         """Take the way of all messages."""
@@ -40,3 +48,16 @@ class MaskedServer(Server):
         except BaseException as error:  # noqa: BLE001  whatever a callback raises is the actor's exit reason
             if not process.dead:
                 self._finish(exits.reason_of(error), message, record)
+
+    def _settle(self, name: str, result: Any, message: Any, record: ThreadRecord) -> None:
+        argument = self._apply(name, result, message, record)
+        if argument is not UNSET:
+            self._postpone(argument)
+
+    def run_terminate(self, reason: Any, record: ThreadRecord) -> tuple[Any, bool]:
+        """Run ``terminate``."""
+        try:
+            self.actor.terminate(reason, self.state)
+        except BaseException as error:  # noqa: BLE001  what terminate raises is the reason instead, as in OTP
+            return exits.reason_of(error), True
+        return reason, False

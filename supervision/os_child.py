@@ -18,7 +18,7 @@ from supervision.log import logger
 from supervision.process_table import Process
 from supervision.readiness import MailedSource, forget, watch
 from supervision.scheduler import deliver
-from supervision.signals import own
+from supervision.signals import entrust
 
 __all__ = ["OsChild", "OsCommand"]
 
@@ -138,8 +138,7 @@ class OsChild:
             self.popen.kill()
             self.popen.wait()
             raise
-        if not own(owner, self):  # killed meanwhile
-            self.owner_died(owner, "killed")
+        entrust(owner, self)
 
     def __repr__(self) -> str:
         """For reports: who it was, without its arguments, which may hold a password."""

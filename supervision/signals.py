@@ -21,6 +21,7 @@ __all__ = [
     "demonitor",
     "disown",
     "end",
+    "entrust",
     "exit_signal",
     "forget_monitor",
     "link",
@@ -154,8 +155,20 @@ def forget_monitor(watcher: Process, ref: Any) -> Process | None:
     return None if monitors is None else monitors.pop(ref, None)
 
 
+def entrust(process: Process, thing: Owned) -> None:
+    """Let ``thing`` be released when ``process`` ends: here and now if it has ended.
+
+    ``own`` is for those who then have something else to do.
+    """
+    if not own(process, thing):
+        thing.owner_died(process, "killed")  # nobody kept why; who dies while it is at work is killed as a rule
+
+
 def own(process: Process, thing: Owned) -> bool:
-    """Let ``thing`` be released when ``process`` ends; False if it has ended."""
+    """Let ``thing`` be released when ``process`` ends; False if it has ended, and then it is the caller's to release.
+
+    See ``entrust``, which cannot leave it behind.
+    """
     with process.lock:
         if process.dead:
             return False

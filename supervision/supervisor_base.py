@@ -187,7 +187,6 @@ class SupervisorBase(Actor):
         report_unexpected(state.process, "cast", message)
         return NoReply(state)
 
-    @library_call
     def terminate(self, reason: Any, state: SupervisorChildren) -> None:
         """End the children."""
         state.terminate_all()

@@ -21,8 +21,8 @@ from supervision.masked_server import MaskedServer
 from supervision.process_table import Pid, Process
 from supervision.results import Ignore, NoReply, Ok, Stop
 from supervision.scheduler import deliver
-from supervision.signals import own
-from supervision.threads import current, library_call
+from supervision.signals import entrust
+from supervision.threads import current
 from supervision.trampoline import run_exposed
 from thousand_island.admission import RETRY_START, Admission
 from thousand_island.errors import reason_string
@@ -95,10 +95,7 @@ class _AcceptorServer(MaskedServer):
 
 
 class Acceptor(Actor):
-    """One acceptor. Its argument is the AcceptorContext; its state is None, what it knows are its attributes.
-
-    Its callbacks are masked: a kill must not interrupt one that holds the lock of the line or of the limits.
-    """
+    """One acceptor. Its argument is the AcceptorContext; its state is None, what it knows are its attributes."""
 
     restart: ClassVar[Any] = "transient"
     server_class: ClassVar[Any] = _AcceptorServer
@@ -111,7 +108,6 @@ class Acceptor(Actor):
     admission: Admission
     process: Process
 
-    @library_call
     def init(self, context: AcceptorContext) -> Any:
         """Start the span and get in line."""
         process.trap_exit(True)  # so that ``terminate`` ends the span at suspend and shutdown too
@@ -132,7 +128,7 @@ class Acceptor(Actor):
         if self.turns is not None:
             self.turns.join()
             self._wait()  # before the server has started, or the first clients would go to the first in line
-        own(self.process, self)
+        entrust(self.process, self)
         return Ok(None, continue_with="accept")
 
     def handle_continue(self, argument: Any, state: None) -> Any:
@@ -156,7 +152,6 @@ class Acceptor(Actor):
             self._wait()
         return NoReply(state)
 
-    @library_call
     def terminate(self, reason: Any, state: None) -> None:
         """Close the clients that were waiting for room."""
         self.admission.close()

@@ -11,7 +11,7 @@ from supervision import process
 from supervision.child_spec import ChildSpec, child_spec
 from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.process_table import Pid
-from supervision.signals import own
+from supervision.signals import entrust
 from supervision.supervisor import Supervisor
 from thousand_island.acceptor import Acceptor, AcceptorContext
 from thousand_island.listening import Listening
@@ -42,5 +42,5 @@ class AcceptorSupervisor(Supervisor):
 def _start_connection_sup(context: AcceptorContext) -> Pid:
     listening = context.listening
     context.connection_sup = pid = DynamicSupervisor.start_link(max_children=listening.config.num_connections)
-    own(pid._process, Orphans(listening))
+    entrust(pid._process, Orphans(listening))
     return pid

@@ -12,7 +12,7 @@ from typing import ClassVar
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver
-from supervision.signals import exit_signal, own
+from supervision.signals import entrust, exit_signal
 
 __all__ = ["Connections", "Drain"]
 
@@ -60,9 +60,7 @@ class Connections:
     def add(self, process: Process) -> None:
         """Count ``process`` until it is dead."""
         self.live[process] = None
-        if not own(process, self):
-            self.live.pop(process, None)
-            return
+        entrust(process, self)
         drain = self.drain
         if drain is not None:
             deliver(process, drain)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 from supervision.messages import INFINITY
 from supervision.process_table import Process
 from supervision.scheduler import deliver
-from supervision.signals import own
+from supervision.signals import entrust, own
 
 __all__ = ["ROOM", "Limit", "Limits"]
 
@@ -58,8 +58,7 @@ class Limits:
         """From now on ``acceptor`` may ask for places."""
         with self.lock:
             self.acceptors.add(acceptor)
-        if not own(acceptor, self):
-            self.owner_died(acceptor, None)
+        entrust(acceptor, self)
 
     def take(self, acceptor: Process, address: Any = None) -> Limit | None:
         """Take a place; for ``address``, if that is known. The place that the acceptor has may get an address so.

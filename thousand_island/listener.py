@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 from supervision import process
 from supervision.actor import Actor
 from supervision.foreign import this_process
+from supervision.masked_server import MaskedServer
 from supervision.results import Ok, Reply, Stop
-from supervision.signals import own
+from supervision.signals import entrust
 from thousand_island.listening import Listening
 
 __all__ = ["Listener"]
@@ -21,6 +22,7 @@ class Listener(Actor):
     """Listens as long as it lives. Its argument and state are the server's ``Listening``."""
 
     restart: ClassVar[Any] = "transient"
+    server_class: ClassVar[Any] = MaskedServer
 
     def init(self, listening: Listening) -> Any:
         """Open the sockets; the reason of a failure is the OSError."""
@@ -31,7 +33,7 @@ class Listener(Actor):
             listening.open()
         except OSError as error:
             return Stop(error)
-        own(this_process(), listening)
+        entrust(this_process(), listening)
         return Ok(listening)
 
     def handle_call(self, request: Any, caller: Any, listening: Listening) -> Any:

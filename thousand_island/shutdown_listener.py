@@ -6,14 +6,14 @@ Counterpart: ``ThousandIsland.ShutdownListener``.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from supervision import process
 from supervision.actor import Actor
 from supervision.foreign import this_process
+from supervision.masked_server import MaskedServer
 from supervision.messages import BRUTAL_KILL, INFINITY
 from supervision.results import Ok
-from supervision.threads import library_call
 from thousand_island.listening import Listening
 
 __all__ = ["ShutdownListener"]
@@ -22,6 +22,8 @@ __all__ = ["ShutdownListener"]
 class ShutdownListener(Actor):
     """Waits for the end. Its argument and state are the server's ``Listening``."""
 
+    server_class: ClassVar[Any] = MaskedServer
+
     def init(self, listening: Listening) -> Any:
         """Trap exits, or ``terminate`` would not be called."""
         process.trap_exit(True)
@@ -29,7 +31,6 @@ class ShutdownListener(Actor):
         process.set_label(("thousand_island", "shutdown_listener", (config.port, config.handler_module)))
         return Ok(listening)
 
-    @library_call
     def terminate(self, reason: Any, listening: Listening) -> None:
         """Close the listening sockets, then tell the connections that the server shuts down."""
         if not _server_ends():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -136,6 +137,22 @@ def test_a_process_whose_end_nobody_could_notice_is_killed_at_once(monkeypatch: 
     with pytest.raises(StartError, match="can't start new thread"):
         OsProcess.start(OsCommand((sys.executable, "-c", "import signal; signal.pause()")))
     assert children_of(os.getpid()) == before
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the test looks into /proc")
+def test_an_actor_that_is_killed_while_it_starts_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    popen = subprocess.Popen
+
+    def start_and_die(*args: Any, **options: Any) -> Any:
+        child = popen(*args, **options)
+        process.exit(process.self(), "kill")
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_die)
+    before = children_of(os.getpid())
+    with pytest.raises(StartError, match="killed"):
+        OsProcess.start(OsCommand((sys.executable, "-c", "import signal; signal.pause()")))
+    until(lambda: children_of(os.getpid()) == before)
 
 
 class TestUnderASupervisor:

@@ -12,6 +12,7 @@ import pytest
 from supervision import BadType, Down, Exit, Pid, ProcessExit, ReceiveTimeout, death, process
 from supervision.process_table import Process
 from supervision.scheduler import notify
+from supervision.signals import entrust
 
 DEADLINE = 5_000
 
@@ -385,3 +386,25 @@ def linking() -> None:
     asker = process.receive(Pid)
     process.send(asker, process.spawn_link(idle))
     process.send(asker, [process.receive(), process.receive()])
+
+
+class TestOwning:
+    class Thing:
+        def __init__(self) -> None:
+            self.released: list[Any] = []
+
+        def owner_died(self, owner: Process, reason: Any) -> None:
+            self.released.append((owner, reason))
+
+    def test_what_is_entrusted_is_released_once_by_the_end_of_its_owner(self) -> None:
+        thing, pid = self.Thing(), process.spawn(idle)
+        entrust(pid._process, thing)
+        assert thing.released == []
+        end(pid)
+        assert thing.released == [(pid, "killed")]
+
+    def test_what_is_entrusted_to_the_dead_is_released_at_once(self) -> None:
+        thing, pid = self.Thing(), process.spawn(idle)
+        end(pid)
+        entrust(pid._process, thing)
+        assert thing.released == [(pid, "killed")]

@@ -217,6 +217,19 @@ def interpreter(program: str) -> Iterator[Any]:
             running.kill()
 
 
+@contextlib.contextmanager
+def dying_at_the_first(name: str) -> Iterator[None]:
+    """Kill the process whose event of that name comes first, while it emits it."""
+    emitted = threading.Lock()
+
+    def die(sender: Any, **details: Any) -> None:
+        if emitted.acquire(blocking=False):
+            process.exit(process.self(), "kill")
+
+    with blinker.signal(name).connected_to(die):
+        yield
+
+
 class Events:
     """The telemetry of the servers of one handler, in the order in which it came."""
 

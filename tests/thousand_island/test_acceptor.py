@@ -18,6 +18,7 @@ from tests.thousand_island.serving import (
     DEADLINE,
     Echo,
     down,
+    dying_at_the_first,
     events_of,
     exchange,
     is_closed,
@@ -236,6 +237,15 @@ class TestDeath:
             assert exchange(first, b"still here") == b"still here"
             after = tree(server.pid)
             assert {place for place in after if after[place] is not before[place]} == {"acceptor-1/acceptor"}
+
+    def test_the_span_of_one_that_is_killed_while_it_starts_ends(self) -> None:
+        with serve(Echo) as server, events_of(Echo) as events:
+            with dying_at_the_first("thousand_island.acceptor.start"):
+                process.exit(tree(server.pid)["acceptor-1/acceptor"], "kill")
+                assert [events.wait("acceptor.stop")[1]["error"] for _ in range(2)] == ["killed"] * 2
+            with server.connect() as client:
+                assert exchange(client, b"x") == b"x"
+            assert events.names("acceptor") == ["acceptor.stop", "acceptor.start", "acceptor.stop", "acceptor.start"]
 
     @pytest.mark.row("TID-08")
     @pytest.mark.parametrize("shutdown_timeout", [15_000, BRUTAL_KILL])

@@ -14,6 +14,7 @@ from tests.thousand_island.serving import (
     Echo,
     children,
     down,
+    dying_at_the_first,
     events_of,
     exchange,
     is_closed,
@@ -155,6 +156,17 @@ class TestDeath:
             with server.connect() as again:
                 assert exchange(again, b"again") == b"again"
             assert not set(after.values()) & set(before.values())
+
+    def test_one_that_is_killed_while_it_starts_has_its_port_back_when_it_is_started_again(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with serve(Echo, port=port) as server, events_of(Echo) as events:
+            with dying_at_the_first("thousand_island.listener.start"):
+                process.exit(tree(server.pid)["listener"], "kill")
+                events.wait("acceptor.start")
+            with server.connect() as client:
+                assert exchange(client, b"x") == b"x"
+            assert events.names("listener") == ["listener.stop", "listener.start", "listener.stop", "listener.start"]
 
     def test_its_sockets_are_closed_before_anybody_hears_of_its_death(self) -> None:
         with serve(Echo) as server:

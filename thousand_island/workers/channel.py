@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from supervision.process_table import Process
 from supervision.readiness import MailedSource, forget, watch
-from supervision.signals import own
+from supervision.signals import entrust
 
 __all__ = ["Frames", "ParentEnd", "WorkerEnd", "frame"]
 
@@ -80,7 +80,7 @@ class ParentEnd:
         watch(self.source)
         # Not before: the owner's thread may be about to use its number when somebody else ends the owner.
         owner.at_burial = self._close
-        own(owner, self)
+        entrust(owner, self)
 
     def is_told_by(self, message: Any) -> bool:
         """Whether ``message`` to the owner says that there is something to read."""

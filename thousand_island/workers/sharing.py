@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from supervision.process_table import Pid, Process
-from supervision.signals import own
+from supervision.signals import entrust
 from thousand_island.errors import WorkerFailed
 from thousand_island.transport import SocketInfo
 from thousand_island.workers.config import WorkersConfig
@@ -115,8 +115,7 @@ class Sharing:
         place = Place(number, generation, process.pid)
         with self.lock:
             self.places[process] = place
-        if not own(process, _Leave(self)):
-            self.leave(process)
+        entrust(process, _Leave(self))
         return place
 
     def leave(self, process: Process) -> None:

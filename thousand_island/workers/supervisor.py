@@ -9,8 +9,9 @@ from supervision.child_spec import child_spec
 from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.foreign import this_process
 from supervision.results import Stop
-from supervision.signals import own
+from supervision.signals import entrust
 from supervision.supervisor import Supervisor
+from supervision.threads import library_call
 from thousand_island.errors import ServerUnavailable
 from thousand_island.workers.config import WorkersConfig
 from thousand_island.workers.sharing import Sharing
@@ -24,6 +25,7 @@ class Workers(Supervisor):
 
     sharing: Sharing | None = None
 
+    @library_call  # the ``init`` of a supervisor may be the user's: a kill between listening and owning would strike
     def init(self, config: WorkersConfig, /, **flags: Any) -> Any:
         """Listen, then start the workers."""
         process.set_label(("thousand_island", "workers", config.handler))
@@ -32,7 +34,7 @@ class Workers(Supervisor):
             sharing.open()
         except OSError as error:
             return Stop(error)
-        own(this_process(), sharing)
+        entrust(this_process(), sharing)
         return super().init(
             [
                 child_spec((WorkerSupervisor, sharing), id="worker_supervisor"),

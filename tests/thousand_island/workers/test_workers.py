@@ -18,6 +18,7 @@ from tests.thousand_island.workers.running import HANDLERS, children, connect, l
 from thousand_island import BadOption, ServerUnavailable, workers
 from thousand_island.errors import WorkerFailed
 from thousand_island.transports import SSL
+from thousand_island.workers.sharing import Sharing
 from thousand_island.workers.supervisor import shared
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the tests look into /proc")
@@ -353,3 +354,19 @@ def _cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def test_a_supervisor_that_is_killed_while_it_starts_does_not_listen_afterwards(monkeypatch: Any) -> None:
+    opened: list[Sharing] = []
+    listen = Sharing.open
+
+    def listen_and_die(sharing: Sharing) -> None:
+        listen(sharing)
+        opened.append(sharing)
+        process.exit(process.self(), "kill")
+
+    monkeypatch.setattr(Sharing, "open", listen_and_die)
+    with pytest.raises(StartError, match="killed"):
+        workers.start_link(handler=f"{HANDLERS}:Identified", port=0, transport_options={"ip": "loopback"})
+    (sharing,) = opened
+    assert sharing.sockets == []
