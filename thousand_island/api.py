@@ -178,6 +178,9 @@ def stop(server: Any, connection_wait: float = 15_000) -> None:
         server: a pid, a registered name or a via.
         connection_wait: milliseconds after which the connections that are left are killed, or INFINITY.
 
+    A caller that is killed or interrupted meanwhile leaves a server that goes on to stop: its connections have
+    ``shutdown_timeout``.
+
     Raises:
         NoProcess: it is not running.
 
@@ -195,6 +198,8 @@ def stop(server: Any, connection_wait: float = 15_000) -> None:
     try:
         calls.stop(pid, "normal", connection_wait)
     except CallTimeout:
-        force_end(pid)
-    finally:
-        connections.kill()  # only those are left whose supervisor had been killed
+        force_end(pid, connections)
+    except (NoProcess, ServerExit):
+        connections.kill()
+        raise
+    connections.kill()  # only those are left whose supervisor had been killed

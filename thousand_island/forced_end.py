@@ -1,7 +1,7 @@
 """Ending a server whose time to end by itself is over.
 
 Asks nobody: its supervisors are busy waiting for just the processes that are killed here. They are found by their links
-to their parents.
+to their parents; connections, which need no parent, also by the list of the live ones.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from supervision import process
 from supervision.process_table import Pid, Process
+from thousand_island.connections import Connections
 
 __all__ = ["force_end"]
 
@@ -19,10 +20,11 @@ __all__ = ["force_end"]
 STEP: Final = 500
 
 
-def force_end(server: Pid) -> None:
+def force_end(server: Pid, connections: Connections) -> None:
     """Kill the connections, then what keeps the supervisors waiting, then these; until the server is dead."""
     reference = process.monitor(server)
-    steps: list[Callable[[Process], Iterator[Process]]] = [_connections, _workers, _everything]
+    connections.kill()
+    steps: list[Callable[[Process], Iterator[Process]]] = [_beginners, _workers, _everything]
     for victims in steps:
         for one in list(victims(server._process)):
             process.exit(one.pid, "kill")
@@ -38,8 +40,8 @@ def _ends(reference: process.Ref) -> bool:
     return True
 
 
-def _connections(server: Process) -> Iterator[Process]:
-    """Those that run and those that are about to; they are temporary, so nobody starts them again."""
+def _beginners(server: Process) -> Iterator[Process]:
+    """The connections that are about to run; they are temporary, so nobody starts them again."""
     for supervisor in _children(server):
         for acceptor_supervisor in _children(supervisor):
             for connection_sup in _children(acceptor_supervisor):

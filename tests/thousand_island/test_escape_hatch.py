@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervision import Actor, NoReply, Ok, Pid, Stop, Supervisor, process
+from supervision import INFINITY, Actor, NoReply, Ok, Pid, Stop, Supervisor, process
 from tests.thousand_island.serving import (
     DEADLINE,
     events_of,
@@ -18,7 +18,7 @@ from tests.thousand_island.serving import (
     receive_exactly,
     serve,
 )
-from thousand_island import NotOwner, Ready, stop
+from thousand_island import NotOwner, Ready, forced_end, stop
 
 
 class Loop:
@@ -105,6 +105,19 @@ class TestFunction:
                 assert is_closed(client)
             stop(server.pid)
             assert events.names("connection.st") == []
+
+    def test_one_that_takes_no_orders_is_killed_when_connection_wait_is_over_and_the_tree_ends_by_itself(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(forced_end, "STEP", DEADLINE)
+        options = {"handler_options": [process.self()], "shutdown_timeout": INFINITY}
+        with serve(Loop, **options) as server, server.connect() as client:
+            _, pid, ready, _ = message()
+            client.sendall(b"wait")
+            refs = [process.monitor(pid), process.monitor(server.pid)]
+            stop(server.pid, 0)
+            assert [reason_of(ref) for ref in refs] == ["killed", "normal"]
+            del ready
 
     def test_one_that_is_stuck_is_killed_when_the_server_stops(self) -> None:
         with serve(Loop, handler_options=[process.self()], shutdown_timeout=50) as server, server.connect() as client:

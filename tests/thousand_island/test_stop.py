@@ -281,6 +281,20 @@ class TestArguments:
 
 
 class TestOthers:
+    def test_a_caller_that_is_killed_takes_no_connection_down_that_still_has_time(self) -> None:
+        with serve(Busy, handler_options=process.self()) as server:
+            (client,) = begin(server, b"finish")
+            pid = server.only_connection()
+            stopping, ref = process.spawn_monitor(stop, server.pid)
+            while listens(server):
+                pass
+            process.exit(stopping, "kill")
+            reason_of(ref)
+            process.send(pid, "finish")
+            assert receive_exactly(client, 8) == b"finished"
+            assert message(lambda one: one[0] == "handle_shutdown") == ("handle_shutdown", True, None)
+            client.close()
+
     def test_several_may_stop_it_at_once(self) -> None:
         with serve(Busy, handler_options=process.self()) as server:
             (client,) = begin(server, b"receive")
