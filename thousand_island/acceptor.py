@@ -114,8 +114,7 @@ class Acceptor(Actor):
         listening = context.listening
         config = listening.config
         process.set_label(("thousand_island", "acceptor", ((config.port, config.handler_module), context.number)))
-        self.listener = listening.for_acceptor(context.number)
-        self.turns = listening.turns_at(self.listener)
+        self.listener, self.turns = listening.for_acceptor(context.number)
         self.listening = listening
         if self.listener is None or listening.span is None:
             return Ignore()  # suspended, or shutting down; ``resume`` starts it

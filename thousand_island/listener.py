@@ -41,4 +41,5 @@ class Listener(Actor):
         if request == "listener_info":
             return Reply(listening.local_info, listening)
         _, number = request
-        return Reply((listening.for_acceptor(number), listening.span), listening)
+        socket, _ = listening.for_acceptor(number)
+        return Reply((socket, listening.span), listening)

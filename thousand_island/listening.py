@@ -25,12 +25,14 @@ __all__ = ["Listening"]
 class Listening:
     """The listening sockets of one server, and its connections.
 
-    ``lock`` guards ``sockets`` and ``span`` against a second close.
+    ``lock`` guards ``listeners`` and ``span`` against a second close.
 
     Attributes:
         config: the server's options.
         connections: the live connections.
         limits: the places that ``max_connections`` and ``max_connections_per_ip`` leave; None: there is no limit.
+        listeners: each listening socket with whose turn it is at it; None: it has no descriptor, so that accepting
+            waits. Written in one step.
         local_info: where it listens, or did before it was suspended.
     """
 
@@ -43,10 +45,14 @@ class Listening:
             wait = config.at_limit == "wait"
             self.limits = Limits(config.max_connections, config.max_connections_per_ip, wait=wait)
         self.lock = threading.Lock()
-        self.sockets: list[Any] = []
-        self.turns: list[Turns | None] = []
+        self.listeners: list[tuple[Any, Turns | None]] = []
         self.span: Span | None = None
         self.local_info: SocketInfo | None = None
+
+    @property
+    def sockets(self) -> list[Any]:
+        """The sockets that it listens on."""
+        return [socket for socket, _ in self.listeners]
 
     def open(self) -> None:
         """Listen, on ``num_listen_sockets`` sockets; all or none.
@@ -65,29 +71,24 @@ class Listening:
                 self.local_info = transport.sockname(sockets[0])
                 if isinstance(self.local_info[1], int):
                     port = self.local_info[1]  # all sockets share the port that the first was given
+            listeners = [(socket, _turns_at(socket)) for socket in sockets]
         except BaseException:
             for socket in sockets:
                 transport.close(socket)
             raise
-        self.turns = [_turns_at(socket) for socket in sockets]
-        self.sockets = sockets
+        self.listeners = listeners
         host, port = self.local_info or ("", 0)
         self.span = start_span(self.origin, "listener", (host, port, config.transport_module, config.transport_options))
 
-    def for_acceptor(self, number: int) -> Any:
-        """Return the socket of acceptor ``number``, counted from 1: they take turns. None if all are closed.
+    def for_acceptor(self, number: int) -> tuple[Any, Turns | None]:
+        """Return the socket of acceptor ``number``, counted from 1: they take turns; and whose turn it is there.
+
+        The socket is None if all are closed.
 
         Counterpart: ``{:acceptor_info, acceptor_id}`` of ``ThousandIsland.Listener``.
         """
-        sockets = self.sockets
-        return sockets[(number - 1) % len(sockets)] if sockets else None
-
-    def turns_at(self, listener: Any) -> Turns | None:
-        """Return whose turn it is at a listening socket; None if it has no descriptor, so that accepting waits."""
-        for socket, turns in zip(self.sockets, self.turns, strict=False):
-            if socket is listener:
-                return turns
-        return None
+        listeners = self.listeners
+        return listeners[(number - 1) % len(listeners)] if listeners else (None, None)
 
     def is_open(self, listener: Any) -> bool:
         """Whether the server still listens on a socket that ``for_acceptor`` gave."""
@@ -96,10 +97,10 @@ class Listening:
     def close_sockets(self) -> bool:
         """Stop listening; the span goes on until the Listener ends. False if that was done before."""
         with self.lock:
-            sockets, self.sockets = self.sockets, []
-        for socket, turns in zip(sockets, self.turns, strict=False):
+            listeners, self.listeners = self.listeners, []
+        for socket, turns in listeners:
             self._close(socket, turns)
-        return bool(sockets)
+        return bool(listeners)
 
     def _close(self, socket: Any, turns: Turns | None) -> None:
         transport = self.config.transport_module

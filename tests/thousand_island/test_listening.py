@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import thousand_island
 from supervision import StartError, process
 from tests.programs import output_of
 from tests.thousand_island.serving import SECONDS, Echo, down, exchange, is_closed, receive_exactly, serve, tree
+from tests.thousand_island.transports import Plain
 from thousand_island import BadOption, Close, Handler
+from thousand_island.listening import Listening
 from thousand_island.server import shared
 from thousand_island.transports import TCP
 from thousand_island.transports.listen_socket import ListenSocket
@@ -396,6 +399,34 @@ class TestSystemd:
         monkeypatch.setenv("LISTEN_FDNAMES", "http:admin")
         with pytest.raises(BadOption, match="http, admin"):
             start(transport_options={"ip": ("fd", "htpt")})
+
+
+class Reopening:
+    """Listens anew the moment its lock is released."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.listening = listening
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: Any) -> None:
+        self.listening.lock = threading.Lock()
+        assert self.listening.span is not None
+        self.listening.span.stop()
+        self.listening.open()
+
+
+def test_who_closes_the_sockets_while_new_ones_are_opened_leaves_the_turns_of_these_alone() -> None:
+    with serve(Echo, transport_module=Plain()) as server:
+        listening = shared(server.pid)
+        ((_, before),) = listening.listeners
+        listening.lock = Reopening(listening)  # type: ignore[assignment]
+        assert listening.close_sockets()
+        ((_, after),) = listening.listeners
+        assert before is not None
+        assert after is not None
+        assert (before.closed, after.closed) == (True, False)
 
 
 def test_a_restarted_listener_has_its_unix_socket_back(path: str) -> None:
