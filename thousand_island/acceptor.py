@@ -131,9 +131,12 @@ class Acceptor(Actor):
         return Ok(None, continue_with="accept")
 
     def handle_continue(self, argument: Any, state: None) -> Any:
-        """See to it that somebody looks: the last turn may have been that of an acceptor that is dead."""
+        """See to it that somebody looks, be there a client or not.
+
+        The last turn may have been that of an acceptor that is dead, and what is wrong with accepting shows at once.
+        """
         if self.turns is not None:
-            self.turns.pass_on(self.process)
+            self.turns.pass_turn()
         else:
             process.send_after(process.self(), _TRY_AGAIN, 0)  # not now: it would block on the supervisor's thread
         return NoReply(state)

@@ -16,9 +16,13 @@ from thousand_island.transports import TCP
 
 
 class Flaky:
-    """TCP, with errors: ``fail("accept", error, …)`` makes that many calls fail, ``fail_at`` a later one."""
+    """TCP, with errors: ``fail("accept", error, …)`` makes that many calls fail, ``fail_at`` a later one.
 
-    def __init__(self) -> None:
+    An accept fails where there is a connection, or else every time.
+    """
+
+    def __init__(self, *, needs_client: bool = True) -> None:
+        self.needs_client = needs_client
         self.lock = threading.Lock()  # guards the lists of errors
         self.errors: dict[str, list[BaseException | None]] = {}
 
@@ -42,8 +46,8 @@ class Flaky:
         function = getattr(TCP, operation)
 
         def call(*args: Any) -> Any:
-            if operation == "accept" and not is_readable(args[0]):
-                return function(*args)  # an error is met only where there is a connection
+            if operation == "accept" and self.needs_client and not is_readable(args[0]):
+                return function(*args)
             with self.lock:
                 errors = self.errors.get(operation)
                 error = errors.pop(0) if errors else None
