@@ -13,12 +13,15 @@ from typing import Any, Final, NamedTuple
 
 from supervision import process
 from supervision.child_spec import ChildSpec
+from supervision.children import Child
 from supervision.errors import MaxChildren, NoProcess, ProcessExit, ServerExit, StartError
+from supervision.foreign import this_process
 from supervision.messages import INFINITY
 from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver
 from supervision.signals import end, own
 from supervision.supervisor_base import ask
+from supervision.termination import terminate_together
 from supervision.threads import library_call
 from thousand_island.closing import close
 from thousand_island.errors import reason_string
@@ -181,6 +184,9 @@ class Admission:
         if isinstance(pid, Pid):
             try:
                 self._hand_over(pid._process)
+            except Exception:  # of the transport
+                self._shut_down(pid)
+                raise
             except BaseException:
                 end(pid._process, "killed")
                 raise
@@ -205,6 +211,11 @@ class Admission:
             deliver(connection, Ready(socket, self.config, self.span, client.start_time))
         else:  # it is dead already
             self._give_up(client)
+
+    @library_call
+    def _shut_down(self, handler: Pid) -> None:
+        """End a handler that gets no socket as the supervisor, on whose thread this is, ends its children."""
+        terminate_together(this_process(), [Child(self.spec, handler)])
 
     def _no_room(self, client: _Client) -> None:
         config = self.config

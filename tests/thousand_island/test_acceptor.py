@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from supervision import BRUTAL_KILL, Ignore, Ok, Stop, Supervisor, process
+from supervision import BRUTAL_KILL, Actor, Ignore, Ok, Stop, Supervisor, process
 from tests.supervision.supervised import until
 from tests.thousand_island.serving import (
     DEADLINE,
@@ -22,6 +22,7 @@ from tests.thousand_island.serving import (
     events_of,
     exchange,
     is_closed,
+    message,
     reason_of,
     serve,
     tree,
@@ -214,6 +215,73 @@ class TestSpawnErrors:
                 assert exchange(client, b"x") == b"x"
             stop(server.pid)
             assert events.wait("acceptor.stop")[0]["connections"] == 1
+
+
+class Idle(Actor):
+    """A handler that waits for its socket, and tells the process in its ``handler_options`` of its end."""
+
+    @classmethod
+    def start_link(cls, arg: Any) -> Any:  # type: ignore[override]
+        return super().start_link(arg[0])
+
+    def init(self, to: Any) -> Any:
+        process.trap_exit(True)
+        process.send(to, ("waits", process.self()))
+        return Ok(to)
+
+    def terminate(self, reason: Any, to: Any) -> None:
+        process.send(to, ("terminates", reason))
+
+
+class Deaf:
+    """A handler that takes no orders."""
+
+    @staticmethod
+    def start_link(arg: Any) -> Any:
+        pid = process.spawn_link(Deaf.run, process.self(), arg[0])
+        process.receive(lambda message: message == "traps exits", timeout=DEADLINE)
+        return pid
+
+    @staticmethod
+    def run(supervisor: Any, to: Any) -> None:
+        process.trap_exit(True)
+        process.send(to, ("waits", process.self()))
+        process.send(supervisor, "traps exits")
+        process.receive(lambda message: message == "never")
+
+
+class TestHandOver:
+    """The transport refuses to hand the socket over."""
+
+    def test_the_idle_handler_is_shut_down_and_the_client_closed(self, flaky: Flaky) -> None:
+        flaky.fail("controlling_process", oserror(errno.EINVAL))
+        options = {"handler_options": process.self(), "transport_module": flaky}
+        with events_of(Idle) as events, serve(Idle, **options) as server, server.connect() as client:
+            name, pid = message()
+            assert name == "waits"
+            assert message() == ("terminates", "shutdown")
+            assert is_closed(client)
+            assert events.wait("acceptor.spawn_error")[0]["error"] == "einval"
+            assert not process.is_alive(pid)
+            assert server.connections() == []
+
+    @pytest.mark.parametrize("shutdown_timeout", [20, BRUTAL_KILL])
+    def test_one_that_does_not_end_is_killed(self, flaky: Flaky, shutdown_timeout: Any) -> None:
+        flaky.fail("controlling_process", oserror(errno.EINVAL))
+        options = {"handler_options": process.self(), "shutdown_timeout": shutdown_timeout}
+        with serve(Deaf, transport_module=flaky, **options) as server, server.connect() as client:
+            _, pid = message()
+            assert is_closed(client)
+            assert not process.is_alive(pid)
+            assert server.connections() == []
+
+    def test_the_next_client_is_served(self, flaky: Flaky) -> None:
+        flaky.fail("controlling_process", oserror(errno.EINVAL))
+        with serve(Echo, transport_module=flaky) as server:
+            with server.connect() as client:
+                assert is_closed(client)
+            with server.connect() as client:
+                assert exchange(client, b"x") == b"x"
 
 
 class Waiting(Echo):
