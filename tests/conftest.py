@@ -76,17 +76,17 @@ def telemetry_receivers() -> Things:
     return frozenset((name, receiver) for name, signal in signals for receiver in list(signal.receivers))
 
 
-def open_sockets() -> Things:
-    return frozenset(inode for descriptor in os.listdir("/dev/fd") for inode in _socket_inode(int(descriptor)))
+def open_descriptors() -> Things:
+    """All of them, each with its number: what the system keeps without a file, such as an epoll, shares one inode."""
+    return frozenset(found for number in os.listdir("/dev/fd") for found in _open_descriptor(int(number)))
 
 
-def _socket_inode(descriptor: int) -> Iterator[int]:
+def _open_descriptor(number: int) -> Iterator[Hashable]:
     try:
-        status = os.fstat(descriptor)
+        status = os.fstat(number)
     except OSError:  # the listing's own descriptor, or one that another thread has closed meanwhile
         return
-    if stat.S_ISSOCK(status.st_mode):
-        yield status.st_ino
+    yield number, stat.filemode(status.st_mode), status.st_dev, status.st_ino
 
 
 LOOKS: Mapping[str, Callable[[], Things]] = {
@@ -95,7 +95,7 @@ LOOKS: Mapping[str, Callable[[], Things]] = {
     "stuck threads": stuck_threads,
     "threads": threads_of_the_test,
     "telemetry receivers": telemetry_receivers,
-    "open sockets": open_sockets,
+    "open descriptors": open_descriptors,
 }
 
 
@@ -126,7 +126,7 @@ def empty_mailbox() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_survives_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that passed and left a process, name, thread, receiver or socket; kill the processes of any test."""
+    """Fail a test that passed and left a process, name, thread, receiver or descriptor; kill all processes of any."""
     process.self()  # the main thread's process lives as long as the run, so it must be there before the first look
     before = look_around()
     failures = request.session.testsfailed

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -235,10 +236,12 @@ class Events:
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
-        self.changed = threading.Condition()  # guards the three below
+        self.changed = threading.Condition()  # guards all below
         self.arrived: list[Event] = []
         self.named: dict[str, list[Event]] = {}
         self.taken: dict[str, int] = {}
+        self.started: list[tuple[Any, str, Pid]] = []
+        self.stopped: Counter[Any] = Counter()
 
     def receive(self, sender: Any, *, event: str, measurements: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Take an event."""
@@ -247,6 +250,10 @@ class Events:
                 name = event.removeprefix("thousand_island.")
                 self.arrived.append((name, measurements, metadata))
                 self.named.setdefault(name, []).append(self.arrived[-1])
+                if name.endswith(".start"):
+                    self.started.append((metadata["telemetry_span_context"], name, sender))
+                elif name.endswith(".stop"):
+                    self.stopped[metadata["telemetry_span_context"]] += 1
                 self.changed.notify_all()
 
     def wait(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -269,10 +276,19 @@ class Events:
         with self.changed:
             return [(measurements, metadata) for _, measurements, metadata in self.named.get(name, [])]
 
+    def unbalanced(self) -> list[str]:
+        """The start events of servers that have ended to which there is not exactly one stop event."""
+        with self.changed:
+            ended = [(span, name) for span, name, server in self.started if not process.is_alive(server)]
+            return [name for span, name in ended if self.stopped[span] != 1]
+
 
 @contextlib.contextmanager
 def events_of(handler: Any) -> Iterator[Events]:
-    """Record the telemetry of the servers of a handler."""
+    """Record the telemetry of the servers of a handler. In the end each span of those that have ended has ended, once.
+
+    What ends after its server, since that was killed, is waited for.
+    """
     events = Events(handler)
     signals = [blinker.signal(event.full_name) for event in EVENTS]
     receive: Callable[..., None] = events.receive
@@ -280,6 +296,9 @@ def events_of(handler: Any) -> Iterator[Events]:
         signal.connect(receive)
     try:
         yield events
+        with events.changed:
+            events.changed.wait_for(lambda: not events.unbalanced(), SECONDS)
+        assert events.unbalanced() == []
     finally:
         for signal in signals:
             signal.disconnect(receive)

@@ -97,6 +97,7 @@ class TestTurns:
 
     def test_who_is_told_and_dies_leaves_the_turn_to_those_who_came_back(self, listener: ListenSocket) -> None:
         first, second = an_acceptor(process.self(), listener), an_acceptor(process.self(), listener)
+        listener.join()
         for _ in range(3):
             listener.pass_turn()
         assert {turn(), turn()} == {first, second}
@@ -109,6 +110,8 @@ class TestTurns:
 
     def test_the_turn_of_one_who_dies_without_a_look_is_the_next_ones(self, listener: ListenSocket) -> None:
         first, second = an_acceptor(process.self(), listener), an_acceptor(process.self(), listener)
+        for _ in range(2):
+            listener.join()
         with connect(listener):
             assert turn() is first
             listener.leave(first._process)
