@@ -30,7 +30,8 @@ class Orphans:
 
     def owner_died(self, process: Process, reason: Any) -> None:
         """See to it that its connections are dead after ``shutdown_timeout``."""
-        left = [one for one in list(self.listening.connections.live) if one.parent is process.pid]
+        # By their links, which are still there: one that ``start_link`` has merely spawned has no parent.
+        left = [one for one in list(self.listening.connections.live) if process in (one.links or ())]
         timeout = self.listening.config.shutdown_timeout
         if timeout == BRUTAL_KILL:
             _kill(left)

@@ -17,6 +17,7 @@ from tests.thousand_island.serving import (
     reason_of,
     receive_exactly,
     serve,
+    tree,
 )
 from thousand_island import NotOwner, Ready, forced_end, stop
 
@@ -117,6 +118,17 @@ class TestFunction:
             refs = [process.monitor(pid), process.monitor(server.pid)]
             stop(server.pid, 0)
             assert [reason_of(ref) for ref in refs] == ["killed", "normal"]
+            del ready
+
+    def test_one_whose_supervisor_was_killed_is_killed_when_its_time_is_over(self) -> None:
+        options = {"handler_options": [process.self()], "shutdown_timeout": 20}
+        with serve(Loop, **options) as server, server.connect() as client:
+            _, pid, ready, _ = message()
+            client.sendall(b"wait")
+            ref = process.monitor(pid)
+            process.exit(tree(server.pid)["acceptor-1/connection_sup"], "kill")
+            assert reason_of(ref) == "killed"
+            assert is_closed(client)
             del ready
 
     def test_one_that_is_stuck_is_killed_when_the_server_stops(self) -> None:
