@@ -12,10 +12,16 @@ from tests.benchmarks.test_curve_report import FIGURE, RESULTS
 PNG = b"\x89PNG\r\n"
 
 
-class TestDraw:
-    def test_a_figure_becomes_a_png_under_its_name(self, tmp_path: Path) -> None:
-        pytest.importorskip("matplotlib")
+@pytest.fixture(scope="module")
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Has matplotlib open the fonts that it draws with: it keeps them open."""
+    pytest.importorskip("matplotlib")
+    draw(FIGURE, RESULTS, tmp_path_factory.mktemp("before"))
 
+
+class TestDraw:
+    @pytest.mark.usefixtures("fonts")
+    def test_a_figure_becomes_a_png_under_its_name(self, tmp_path: Path) -> None:
         path = draw(FIGURE, RESULTS, tmp_path)
 
         assert path == tmp_path / "curve.png"
