@@ -75,7 +75,9 @@ class Server:
         try:
             for _ in _SLICE:
                 if process.system and self.started:
-                    message = process.system.popleft()
+                    # ``handle_continue`` comes before all else, also before what comes ahead of the mail.
+                    continues = mailbox and type(mailbox[0]) is Continuation
+                    message = (mailbox if continues else process.system).popleft()
                 elif mailbox and not process.suspended:
                     message = mailbox.popleft()
                 else:

@@ -2,9 +2,14 @@
 
 Each function asks the loop of the actor itself, ahead of its ordinary mail, and raises what ``call`` raises
 (NoProcess, CallTimeout, ServerExit; CallError also for a process that is no actor). A busy actor answers after its
-callback.
+callback, and after the ``handle_continue`` that this asks for.
+
+So what was sent before may not have been handled yet: who has to know that it has asks with ``call`` first, which waits
+for its turn.
 
 Counterpart: the ``sys`` module of OTP.
+Differs: there these questions wait for their turn too. Here an actor whose mailbox is flooded can still be looked at
+and suspended.
 """
 
 from __future__ import annotations
@@ -65,6 +70,8 @@ class ActorStatus:
 @library_call
 def get_state(dest: Any, timeout: float = 5_000) -> Any:
     """Returns the state of an actor, as it is: ``format_status`` is for others' eyes.
+
+    Mail that waits has not changed it yet (see the module's text).
 
     Args:
         dest: a pid, a registered name or a via.
@@ -127,6 +134,8 @@ def _status(server: Server, record: ThreadRecord) -> ActorStatus:
 @library_call
 def suspend(dest: Any, timeout: float = 5_000) -> None:
     """Has an actor leave its mail alone until ``resume``. It still obeys this module, ``stop`` and its parent's exit.
+
+    That is also the mail that came before and waits (see the module's text).
 
     Args:
         dest: a pid, a registered name or a via.
@@ -227,7 +236,8 @@ def _query(dest: Any, timeout: float, query: Query) -> Any:
     target = names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot ask its own loop: {dest!r}")
-    if not (target.dead or isinstance(target.body, Server)):
+    body = target.body  # before the look at ``dead``: a process loses it after that has been set
+    if not (target.dead or isinstance(body, Server)):
         raise CallError(f"{dest!r} is not an actor")
     question: Call = SystemCall(current.record, me.pid, query)
     value = ask(dest, target, question, timeout, post_ahead)

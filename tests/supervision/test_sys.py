@@ -12,6 +12,7 @@ import pytest
 import supervision
 import supervision.sys
 from supervision import (
+    INFINITY,
     TIMEOUT,
     Actor,
     BadArgument,
@@ -26,6 +27,7 @@ from supervision import (
     Ok,
     Pid,
     ProcessExit,
+    Reply,
     ServerExit,
     Status,
     Supervisor,
@@ -64,6 +66,12 @@ ASKS: list[Callable[..., Any]] = [
     lambda dest, *timeout: sys.statistics(dest, "get", *timeout),
     lambda dest, *timeout: sys.trace(dest, True, *timeout),
 ]
+
+
+def reason_of(body: Callable[[], Any]) -> Any:
+    """The exit reason of a process that runs ``body``, where it may run actors in place."""
+    _, ref = process.spawn_monitor(body)
+    return process.receive(lambda message: type(message) is Down and message.ref is ref, timeout=DEADLINE).reason
 
 
 class TestAll:
@@ -135,6 +143,41 @@ class TestAll:
         assert sys.get_state("slow") == ["started"]
         starter.join()
         stop("slow")
+
+    @pytest.mark.row("GS-32")
+    @pytest.mark.parametrize("first", [sys.get_state, sys.suspend])
+    def test_they_wait_for_the_continuation_of_init(self, first: Callable[..., Any]) -> None:
+        class Continuing(Recorder):
+            def init(self, arg: Any) -> Ok:
+                return Ok([], continue_with="continued")
+
+            def handle_continue(self, argument: Any, state: Any) -> NoReply:
+                return NoReply([argument])
+
+        def ask_a_new_one() -> None:
+            pid = Continuing.start()  # its init has run on this thread, and its continuation is to come
+            assert first(pid) in (["continued"], None)
+            assert sys.get_state(pid) == ["continued"]
+            process.exit(pid, "kill")
+
+        assert reason_of(ask_a_new_one) == "normal"
+
+    @pytest.mark.row("GS-33")
+    def test_they_wait_for_the_continuation_of_a_call(self) -> None:
+        class Continuing(Recorder):
+            def handle_call(self, request: Any, caller: Any, state: Any) -> Reply:
+                return Reply("answer", ["called"], continue_with="continued")
+
+            def handle_continue(self, argument: Any, state: Any) -> NoReply:
+                return NoReply([*state, argument])
+
+        def call_and_ask() -> None:
+            pid = Continuing.start()
+            assert call(pid, "question", INFINITY) == "answer"
+            assert sys.get_state(pid) == ["called", "continued"]
+            process.exit(pid, "kill")
+
+        assert reason_of(call_and_ask) == "normal"
 
     def test_an_actor_that_dies_meanwhile_tells_the_asker(self, actor: Pid) -> None:
         entered, leave = threading.Event(), threading.Event()
