@@ -163,12 +163,14 @@ class Task(Generic[T]):
     def shutdown(self, timeout: Shutdown = 5_000) -> Outcome | None:
         """Asks the task to shut down and waits for its end; unlinks it, so that its end does not harm the owner.
 
+        Also a task that goes on after ``await_`` ran out of time, or after ``ignore``.
+
         Args:
             timeout: milliseconds after which it is killed, INFINITY, or BRUTAL_KILL to kill it unasked.
 
         Returns:
             None if it ended as asked; ``("ok", value)`` if it gave its value before; else ``("exit", reason)``:
-            ``"killed"`` if the time ran out, ``"noproc"`` if its outcome was taken before.
+            ``"killed"`` if the time ran out, ``"noproc"`` if it had ended and its outcome was taken or unheard of.
 
         Raises:
             CallError: the caller is not the owner.
@@ -178,7 +180,7 @@ class Task(Generic[T]):
         brutally = timeout == BRUTAL_KILL
         limit = INFINITY if brutally else milliseconds("timeout", timeout)
         outcome = self._collect(Terms(0))
-        if outcome is None and not self._monitor.is_spent():
+        if outcome is None and (not self._monitor.is_spent() or self._monitor.resume()):
             outcome = self._end("kill" if brutally else "shutdown", limit) or self._end("kill", INFINITY)
         kind, reason = outcome or ("exit", "noproc")
         # Also if it ended so before it was asked: who shuts it down has what it wants.

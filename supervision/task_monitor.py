@@ -23,7 +23,7 @@ from supervision import mailbox
 from supervision.messages import Down, Exit, TaskResult
 from supervision.process_table import Process, Ref
 from supervision.scheduler import notify
-from supervision.signals import ProcessMonitor, unlink
+from supervision.signals import ProcessMonitor, unlink, watch_for
 from supervision.threads import ThreadRecord
 from supervision.waits import Wait
 
@@ -110,13 +110,14 @@ class TaskWait(Wait):
 class TaskMonitor(OutcomeMonitor):
     """The monitor of a task that may be awaited (see the module's text)."""
 
-    __slots__ = ("outcome", "posted", "wait")
+    __slots__ = ("outcome", "posted", "told", "wait")
 
     def __init__(self, owner: Process, *, linked: bool) -> None:
         super().__init__(owner, linked=linked)
         self.wait: TaskWait | None = None
         self.outcome: Outcome | None = None
         self.posted = False
+        self.told = False  # whether the task has had its outcome; if not, a monitor that is off was given up
 
     def attach(self, process: Process) -> None:
         """Monitor ``process``, so that the owner can demonitor it as any other."""
@@ -128,6 +129,7 @@ class TaskMonitor(OutcomeMonitor):
     def settle(self, outcome: Outcome) -> Process | None:
         """Leave the outcome with the owner that waits, or put it into the mailbox of one that does not."""
         owner, wait = self.watcher, self.wait
+        self.told = True
         notified = None
         if owner.dead:
             return None
@@ -164,6 +166,11 @@ class TaskMonitor(OutcomeMonitor):
             return not self.posted
         with process.lock:
             return not self.posted and not self._is_on(process)
+
+    def resume(self) -> bool:
+        """Monitor a task again that the owner, who calls this, had given up; False if it has ended."""
+        process = self.process
+        return process is not None and not self.told and watch_for(self.watcher, process, self.ref, self)
 
     def enlist(self, wait: TaskWait) -> bool:
         """Have ``wait`` told of the outcome; False if it is out already."""

@@ -30,6 +30,7 @@ from supervision import (
     TaskResult,
     child_spec,
     process,
+    send,
 )
 from tests.supervision.tasks import (
     DEADLINE,
@@ -40,6 +41,7 @@ from tests.supervision.tasks import (
     idle,
     leave,
     let_finish,
+    links_of,
     outcome_of,
     started,
     trap,
@@ -47,6 +49,19 @@ from tests.supervision.tasks import (
 )
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+def run_out_of_time(wait: Callable[[], object]) -> None:
+    with pytest.raises(CallTimeout):
+        wait()
+
+
+GIVING_UP: list[Callable[[Task[Any]], object]] = [
+    lambda task: run_out_of_time(lambda: task.await_(0)),
+    lambda task: run_out_of_time(lambda: Task.await_many([task], 0)),
+    lambda task: task.ignore(),
+    lambda task: process.demonitor(task.ref),
+]
 
 
 class TestChildSpec:
@@ -388,6 +403,35 @@ class TestShutdown:
         task = Task.async_(int)
         task.await_()
         assert task.shutdown() == ("exit", "noproc")
+
+    @pytest.mark.parametrize("timeout", [DEADLINE, BRUTAL_KILL])
+    @pytest.mark.parametrize("give_up", GIVING_UP)
+    def test_a_task_that_was_given_up_ends_too(self, give_up: Callable[[Task[Any]], object], timeout: Any) -> None:
+        def body() -> None:
+            task = Task.async_(idle)
+            give_up(task)
+            assert task.shutdown(timeout) is None
+            assert not process.is_alive(started(task))
+            assert started(task) not in links_of(process.self())
+            assert task.shutdown(timeout) == ("exit", "noproc")
+            assert_no_mail()
+
+        assert outcome_of(body) is None
+
+    @pytest.mark.parametrize("give_up", GIVING_UP)
+    def test_a_task_that_was_given_up_and_has_ended_is_noproc(self, give_up: Callable[[Task[Any]], object]) -> None:
+        task = Task.async_(idle)
+        give_up(task)
+        let_finish(task)
+        assert task.shutdown() == ("exit", "noproc")
+        assert_no_mail()
+
+    def test_a_trapping_task_that_was_given_up_is_killed_when_its_time_runs_out(self) -> None:
+        task = Task.async_(trap, process.self())
+        process.receive(timeout=DEADLINE)
+        task.ignore()
+        assert task.shutdown(1) == ("exit", "killed")
+        assert_no_mail()
 
     @pytest.mark.row("TK-22")
     def test_a_trapping_task_may_end_for_a_reason_of_its_own(self) -> None:

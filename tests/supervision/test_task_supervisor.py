@@ -262,6 +262,16 @@ class TestAwait:
         assert down_of(ref) == "normal"
         assert_no_mail()
 
+    @pytest.mark.parametrize("start", [TaskSupervisor.async_, TaskSupervisor.async_nolink])
+    def test_after_a_timeout_it_can_still_be_shut_down(self, sup: Pid, start: Callable[..., Any]) -> None:
+        task = start(sup, idle)
+        with pytest.raises(CallTimeout):
+            task.await_(0)
+        assert task.shutdown() is None
+        assert not process.is_alive(task.pid)
+        assert task.pid not in links_of(process.self())
+        assert_no_mail()
+
     @pytest.mark.row("TS-09")
     def test_an_exception_is_the_cause_and_reported_by_the_supervisor(
         self, sup: Pid, caplog: pytest.LogCaptureFixture
