@@ -109,7 +109,11 @@ class Server:
     def handle(self, message: Any, record: ThreadRecord) -> None:
         """Handle one message."""
         kind = type(message)
-        if kind in _INTERNAL:
+        try:
+            internal = kind in _INTERNAL
+        except Exception:  # noqa: BLE001  anything is a message, also what has a class without a hash
+            internal = False
+        if internal:
             _INTERNAL[kind](self, message, record)
             return
         self.deadline = None

@@ -217,13 +217,14 @@ def take_posted(owner: Process, monitors: Iterable[TaskMonitor]) -> dict[TaskMon
     posted = {monitor.ref: monitor for monitor in monitors if monitor.is_posted()}
     if not posted:
         return {}
-    found = mailbox.take_all(owner, lambda message: type(message) in _POSTED and message.ref in posted)
+    found = mailbox.take_all(owner, lambda message: _is_outcome(message) and message.ref in posted)
     for monitor in posted.values():
         monitor.posted = False
     return {posted[message.ref]: _outcome(message) for message in found}
 
 
-_POSTED = frozenset((TaskResult, Down))
+def _is_outcome(message: Any) -> bool:
+    return type(message) is TaskResult or type(message) is Down
 
 
 def _outcome(message: TaskResult | Down) -> Outcome:

@@ -84,6 +84,19 @@ class TestHandleInfo:
         assert process.receive(Down, timeout=DEADLINE).ref is ref
         assert answers == []
 
+    @pytest.mark.parametrize("how", [send, cast])
+    def test_it_gets_a_message_whose_class_has_no_hash(self, actor: Pid, how: Any) -> None:
+        class Unhashable(type):
+            __hash__ = None  # type: ignore[assignment]
+
+        class Message(metaclass=Unhashable):
+            pass
+
+        message = Message()
+        how(actor, message)
+        assert heard()[1] is message
+        assert call(actor, "question") == "question"
+
     @pytest.mark.row("GS-30")
     def test_an_actor_without_it_warns_and_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
         pid = Actor.start("state")

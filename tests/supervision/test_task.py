@@ -351,6 +351,18 @@ class TestMessages:
         process.exit(pid, "kill")
         process.receive(Exit, timeout=DEADLINE)
 
+    def test_a_message_whose_class_has_no_hash_does_not_hide_them(self) -> None:
+        class Unhashable(type):
+            __hash__ = None  # type: ignore[assignment]
+
+        class Message(metaclass=Unhashable):
+            pass
+
+        message, task = Message(), Task.completed(1)
+        send(process.self(), message)
+        assert task.await_(0) == 1
+        assert process.receive(timeout=0) is message
+
     def test_a_demonitored_task_sends_nothing(self) -> None:
         task = Task.async_(idle)
         assert process.demonitor(task.ref, flush=True)
