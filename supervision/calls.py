@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from supervision import names
 from supervision.arguments import milliseconds
@@ -22,6 +22,7 @@ from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver, notify
 from supervision.signals import unwatch, watch
 from supervision.threads import ThreadRecord, current, library_call
+from supervision.trampoline import FunctionBody
 from supervision.waits import Wait, deadline_after, wait_for
 
 __all__ = [
@@ -51,6 +52,8 @@ class Cast:
 
 class StopRequest:
     """Asks the actor to stop; ``stop`` waits for its end."""
+
+    for_the_loop: ClassVar[bool] = True
 
     __slots__ = ("reason",)
 
@@ -215,7 +218,7 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
         NoProcess: there is no such process.
         CallTimeout: it has not ended in time.
         ServerExit: it ended for another reason.
-        CallError: it is the caller itself.
+        CallError: it is the caller itself, or no actor: a function that was spawned has no loop to obey.
 
     Counterpart: ``gen_server:stop/3``.
     """
@@ -224,6 +227,9 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
     target = names.resolve(dest)
     if target is me:
         raise CallError(f"a process cannot stop itself, return Stop(reason, state) instead: {dest!r}")
+    body = target.body  # before the look at ``dead``: a process loses it after that has been set
+    if not target.dead and (body is None or isinstance(body, FunctionBody)):
+        raise CallError(f"{dest!r} is not an actor; process.exit ends any process")
     question = Call(current.record, me, reason)
     value = ask(dest, target, question, timeout, _stop_in_place if timeout == INFINITY else _post_stop)
     if value is None:

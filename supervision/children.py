@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from supervision import exits
 from supervision.child_spec import ChildSpec, ChildType
@@ -62,6 +62,8 @@ class TryAgain:
 
     ``counted`` tells whether the attempt has been counted as a restart, before a wait of the child's ``backoff``.
     """
+
+    for_the_loop: ClassVar[bool] = True
 
     __slots__ = ("child", "counted", "timer")
 

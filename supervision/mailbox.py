@@ -59,11 +59,14 @@ def receive(process: Process, record: ThreadRecord, match: Match, timeout: float
 
 
 def take_all(process: Process, accepts: Callable[[Any], object]) -> list[Any]:
-    """Take every message that ``accepts`` likes out of the mailbox of the process that the calling thread runs."""
+    """Take every message that ``accepts`` likes out of the mailbox of the process that the calling thread runs.
+
+    ``accepts`` is the library's own, and is shown also what is for the loop.
+    """
     taken: list[Any] = []
     kept: list[Any] = []
     try:
-        while (message := _take_first(process, accepts, kept)) is not _NONE:
+        while (message := _take_first(process, accepts, kept, for_the_loop=True)) is not _NONE:
             taken.append(message)
     finally:  # whatever interrupts it, the rest of the mailbox is not lost
         if not process.dead:

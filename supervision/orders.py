@@ -35,6 +35,8 @@ TIMEOUT_CHECK: Final = TimeoutCheck()
 class Continuation:
     """Has ``handle_continue`` run, ahead of all mail, in a slice of its own."""
 
+    for_the_loop: ClassVar[bool] = True
+
     __slots__ = ("argument",)
 
     def __init__(self, argument: Any) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from supervision import BadType, Down, Exit, NoProcess, Pid, ReceiveTimeout, mailbox, process, send
+from supervision.calls import StopRequest
+from supervision.child_spec import ChildSpec
+from supervision.children import Child, TryAgain
+from supervision.orders import Continuation, TimeoutCheck
 from supervision.threads import current
 
 DEADLINE = 5_000
@@ -98,6 +102,25 @@ class TestReceive:
         process.spawn(sender)
         assert process.receive(str, timeout=DEADLINE) == "wanted"
         assert [process.receive(timeout=DEADLINE) for _ in range(4)] == [1, 2, 3, 4]
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            Continuation("more"),
+            StopRequest("normal"),
+            TimeoutCheck(),
+            TryAgain(Child(ChildSpec("child", print), None), counted=False),
+        ],
+        ids=lambda message: type(message).__name__,
+    )
+    def test_what_is_for_the_loop_is_left_to_it(self, message: Any) -> None:
+        me = process.self()._process
+        me.mailbox.append(message)
+        send(me, "from another")
+        assert process.receive(timeout=DEADLINE) == "from another"
+        with pytest.raises(ReceiveTimeout):
+            process.receive(timeout=0)
+        assert mailbox.take_all(me, lambda one: one is message) == [message]
 
     def test_nothing_in_time_raises_and_loses_nothing(self) -> None:
         send(process.self(), 1)

@@ -17,12 +17,15 @@ from supervision import (
     NoReply,
     Pid,
     ProcessExit,
+    ReceiveTimeout,
     Reply,
     ServerExit,
+    Task,
     call,
     calls,
     cast,
     process,
+    send,
     stop,
 )
 from supervision.threads import current
@@ -77,6 +80,45 @@ class TestStop:
             cast(pid, lambda _, state, number=number: (handled.append(number), NoReply(state))[1])
         stop(pid)
         assert handled == list(range(200))
+
+    def test_a_callback_that_receives_does_not_take_it_away(self, server: Pid) -> None:
+        entered, leave, received = threading.Event(), threading.Event(), []
+
+        def receive_all(caller: Any, state: Any) -> NoReply:
+            entered.set()
+            assert leave.wait(5)
+            received.append(process.receive(timeout=0))
+            with pytest.raises(ReceiveTimeout):
+                process.receive(timeout=0)
+            return NoReply(state)
+
+        cast(server, receive_all)
+        assert entered.wait(5)
+        _, ref = process.spawn_monitor(stop, server)
+        until(lambda: server._process.mailbox)
+        send(server, "behind it")
+        leave.set()
+        down = process.receive(Down, timeout=DEADLINE)
+        assert (down.ref, down.reason) == (ref, "normal")
+        assert received == ["behind it"]
+        assert not process.is_alive(server)
+
+    def test_what_is_no_actor_is_told_apart_and_hears_nothing_of_it(self) -> None:
+        for pid in (process.spawn(process.receive), Task.async_(process.receive).pid):
+            assert pid is not None
+            with pytest.raises(CallError, match="is not an actor"):
+                stop(pid)
+            assert not pid._process.mailbox
+            process.unlink(pid)
+            process.exit(pid, "kill")
+            with pytest.raises(NoProcess):
+                stop(pid)
+
+    def test_a_thread_that_was_adopted_is_no_actor_either(self) -> None:
+        me = process.self()
+        _, ref = process.spawn_monitor(stop, me)
+        down = process.receive(timeout=DEADLINE)
+        assert (down.ref, type(down.reason)) == (ref, CallError)
 
     @pytest.mark.row("GS-48")
     def test_a_server_cannot_stop_itself(self, server: Pid) -> None:
