@@ -113,14 +113,15 @@ def unregister(name: str) -> None:
 
     Raises:
         BadType: it is no string.
-        NoProcess: nobody has it.
+        NoProcess: nobody has it, or somebody who is dead and about to lose it.
     """
     if not isinstance(name, str):
         raise BadType(f"name must be a string, got {name!r}")
     with _lock:
-        process = _names.pop(name, None)
-        if process is None:
+        process = _names.get(name)
+        if process is None or process.dead:
             raise NoProcess(name)
+        del _names[name]
         process.name = None
 
 
@@ -139,9 +140,9 @@ def forget_all() -> None:
 
 
 def registered_names() -> list[str]:
-    """All local names."""
+    """All local names; those of the dead, who are about to lose them, are nobody's already."""
     with _lock:
-        return list(_names)
+        return [name for name, process in _names.items() if not process.dead]
 
 
 def check_destination(dest: Any) -> None:

@@ -23,6 +23,7 @@ from supervision import (
     Stop,
     call,
     cast,
+    names,
     process,
     stop,
 )
@@ -146,6 +147,17 @@ class TestRegister:
     def test_what_is_no_string_is_no_name_to_give_back(self, name: Any) -> None:
         with pytest.raises(BadType, match="name must be a string"):
             process.unregister(name)
+
+    def test_the_name_of_the_dead_is_nobodys_while_it_is_being_released(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pid = process.spawn(idle)
+        process.register("worker", pid)
+        with monkeypatch.context() as patch:
+            patch.setattr(names, "release", lambda process: None)
+            end(pid)
+        assert "worker" not in process.registered()
+        with pytest.raises(NoProcess):
+            process.unregister("worker")
+        names.release(pid._process)
 
     @pytest.mark.row("NM-07")
     @pytest.mark.parametrize("name", [1, None, ("a", "b"), b"bytes", Pid])
