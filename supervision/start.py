@@ -82,7 +82,7 @@ def start(
         AlreadyStarted: the name is taken; ``init`` has not run.
         Ignored: ``init`` returned Ignore.
         StartTimeout: ``init`` took too long.
-        StartError: it failed; the exception is the ``__cause__``.
+        StartError: it failed, or the class could not be instantiated; the exception is the ``__cause__``.
     """
     me = this_process()
     record = current.record
@@ -122,7 +122,10 @@ def _take_first(process: Process, record: ThreadRecord, order: Start, options: S
 
 
 def _new(actor_class: type[Actor], me: Process, options: StartOptions) -> Process:
-    actor = actor_class()
+    try:
+        actor = actor_class()
+    except Exception as error:
+        raise StartError(error) from error
     process = Process(actor_class.kind, None, contextvars.copy_context())
     process.ancestors = ancestry(me)
     process.initial_call = actor_class.__qualname__

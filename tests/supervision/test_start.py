@@ -245,13 +245,17 @@ class TestFailure:
         assert reason_of(starter) == "survived"
 
     def test_a_class_that_cannot_be_instantiated_leaves_no_process(self) -> None:
+        error = TypeError("abstract")
+
         class Abstract(Actor):
             def __init__(self) -> None:
-                raise TypeError("abstract")
+                raise error
 
         before = process.pids()
-        with pytest.raises(TypeError, match="abstract"):
-            Abstract.start_link()
+        for start in (Abstract.start_link, Abstract.start, Abstract.start_monitor):
+            with pytest.raises(StartError, match="abstract") as caught:
+                start()
+            assert caught.value.reason is caught.value.__cause__ is error
         assert process.pids() == before
 
     def test_a_normal_stop_of_init_is_a_failure_too(self) -> None:
