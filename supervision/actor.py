@@ -14,6 +14,7 @@ from supervision.log import logger
 from supervision.process_table import Pid, Ref
 from supervision.results import UNSET, Ignore, NoReply, Ok, Reply, Stop, Time
 from supervision.server import Server
+from supervision.shown import shown
 from supervision.start import StartOptions, start
 from supervision.start_monitor import start_monitor
 from supervision.status import Status
@@ -61,21 +62,21 @@ class Actor:
 
         Counterpart: ``GenServer.handle_call/3``.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no handle_call, and was called with {request!r}")
+        raise NotImplementedError(f"{type(self).__name__} has no handle_call, and was called with {shown(request)}")
 
     def handle_cast(self, message: Any, state: Any) -> NoReply | Stop:
         """Handle a ``cast``.
 
         Counterpart: ``GenServer.handle_cast/2``.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no handle_cast, and was sent {message!r}")
+        raise NotImplementedError(f"{type(self).__name__} has no handle_cast, and was sent {shown(message)}")
 
     def handle_info(self, message: Any, state: Any) -> NoReply | Stop:
         """Handle any other message: of ``send``, Exit, Down, TIMEOUT. The default logs a warning and drops it.
 
         Counterpart: ``GenServer.handle_info/2``.
         """
-        logger.warning("%s has no handle_info; dropped %r", type(self).__name__, message)
+        logger.warning("%s has no handle_info; dropped %s", type(self).__name__, shown(message))
         return NoReply(state)
 
     def handle_continue(self, argument: Any, state: Any) -> NoReply | Stop:
@@ -84,7 +85,7 @@ class Actor:
         Counterpart: ``GenServer.handle_continue/2``.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} has no handle_continue, and was to continue with {argument!r}"
+            f"{type(self).__name__} has no handle_continue, and was to continue with {shown(argument)}"
         )
 
     def terminate(self, reason: Any, state: Any) -> object:

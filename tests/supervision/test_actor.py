@@ -40,6 +40,11 @@ def actor() -> Any:
     process.exit(pid, "kill")
 
 
+class Unshowable:
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+
 class TestHandleInfo:
     @pytest.mark.row("GS-29")
     def test_it_gets_every_message_that_is_no_call_and_no_cast(self, actor: Pid) -> None:
@@ -105,6 +110,12 @@ class TestHandleInfo:
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "Actor has no handle_info; dropped 'unexpected'" in caplog.text
 
+    def test_an_actor_without_it_logs_also_what_cannot_be_shown(self, caplog: pytest.LogCaptureFixture) -> None:
+        pid = Actor.start("state")
+        send(pid, Unshowable())
+        stop(pid)
+        assert "Actor has no handle_info; dropped <Unshowable instance" in caplog.text
+
     @pytest.mark.row("GS-31")
     @pytest.mark.parametrize("error", [AttributeError("handle_info"), NotImplementedError("inside")])
     def test_what_it_raises_is_a_crash_whatever_it_looks_like(self, actor: Pid, error: Exception) -> None:
@@ -135,6 +146,22 @@ class TestMissingCallbacks:
         reason = process.receive(lambda message: message.ref is ref, timeout=DEADLINE).reason
         assert isinstance(reason, NotImplementedError)
         assert f"Bare has no handle_{what}" in str(reason)
+
+    @pytest.mark.parametrize("kind", ["call", "cast", "continue"])
+    def test_it_says_so_also_of_what_cannot_be_shown(self, kind: str) -> None:
+        class Bare(Actor):
+            def handle_info(self, message: Any, state: Any) -> NoReply:
+                return NoReply(state, continue_with=message)
+
+        pid = Bare.start()
+        ref = process.monitor(pid)
+        if kind == "call":
+            with pytest.raises(ServerExit):
+                call(pid, Unshowable())
+        else:
+            {"cast": cast, "continue": send}[kind](pid, Unshowable())
+        reason = process.receive(lambda message: message.ref is ref, timeout=DEADLINE).reason
+        assert "<Unshowable instance" in str(reason)
 
 
 class TestBadReturns:
