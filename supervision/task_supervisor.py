@@ -29,12 +29,15 @@ T = TypeVar("T")
 # Milliseconds that a task gets to end when its supervisor shuts down: Elixir's default.
 DEFAULT_SHUTDOWN = 5_000
 
+# Those of a DynamicSupervisor but for ``extra_arguments``, which a task could not be started with.
+_FLAGS = ("strategy", "max_children", "max_restarts", "max_seconds")
+
 
 class TaskSupervisor(DynamicSupervisor):
     """A DynamicSupervisor whose children are tasks.
 
     ``TaskSupervisor.start_link(name="tasks")``; as a child ``(TaskSupervisor, {"name": "tasks"})``. Its flags are
-    ``max_children``, ``max_restarts`` and ``max_seconds``.
+    ``max_children``, ``max_restarts`` and ``max_seconds``, and ``strategy`` as of a DynamicSupervisor.
 
     Counterpart: ``Task.Supervisor``.
     """
@@ -42,7 +45,7 @@ class TaskSupervisor(DynamicSupervisor):
     @classmethod
     def _begin(cls, arg: Any, name: Any, flags: dict[str, Any], *, linked: bool) -> Pid:
         if cls.init is DynamicSupervisor.init:
-            unknown_options(f"{cls.__name__}.start_link", flags, ("max_children", "max_restarts", "max_seconds"))
+            unknown_options(f"{cls.__name__}.start_link", flags, _FLAGS)
         return super()._begin(arg, name, flags, linked=linked)
 
     @staticmethod

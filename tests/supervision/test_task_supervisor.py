@@ -12,6 +12,7 @@ import pytest
 from supervision import (
     BRUTAL_KILL,
     INFINITY,
+    BadArgument,
     BadChildSpec,
     BadType,
     CallTimeout,
@@ -82,6 +83,12 @@ class TestStart:
         pid = TaskSupervisor.start_child(sup, idle)
         assert TaskSupervisor.children(sup) == [pid]
         assert TaskSupervisor.count_children(sup) == ChildCounts(1, 1, 0, 1)
+
+    def test_the_strategy_is_accepted_where_it_is_the_only_one(self, supervise: Callable[..., Pid]) -> None:
+        supervise([(TaskSupervisor, {"strategy": "one_for_one", "name": "tasks"})])
+        assert TaskSupervisor.async_("tasks", int).await_() == 0
+        with pytest.raises(BadArgument, match="strategy must be 'one_for_one', got 'one_for_all'"):
+            TaskSupervisor.start_link(strategy="one_for_all")
 
     def test_options_that_would_break_its_tasks_are_refused(self) -> None:
         with pytest.raises(BadType, match="extra_arguments"):
