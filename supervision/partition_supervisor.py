@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from supervision.exact_keys import exact
 from supervision.partitions import Partitions, PartitionVia, StartPartition
 from supervision.process_table import Pid, Process
 from supervision.results import Ok
+from supervision.shown import shown
 from supervision.static_children import StaticChildren
 from supervision.supervisor_base import SupervisorBase, SupervisorServer, ask
 from supervision.supervisor_children import Clocks
@@ -49,7 +51,7 @@ class _PartitionFlags:
         partitions = given.pop("partitions", None)
         with_arguments = given.pop("with_arguments", None)
         if with_arguments is not None:
-            arguments.a_callable("with_arguments", with_arguments)
+            _check_with_arguments(with_arguments)
         checked = SupervisorFlags.of(owner, [child_spec(child)], given)
         return cls(_processors() if partitions is None else _checked(partitions), with_arguments, checked)
 
@@ -62,6 +64,18 @@ class _PartitionFlags:
         if not isinstance(given, tuple | list):
             raise BadReturn("PartitionSupervisor", "with_arguments", given, "a tuple of arguments")
         return tuple(given)
+
+
+def _check_with_arguments(function: Any) -> None:
+    arguments.a_callable("with_arguments", function)
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # as of some functions in C, which say nothing of what they take
+        return
+    try:
+        signature.bind((), 0)
+    except TypeError:
+        raise BadType(f"with_arguments must take the arguments and the partition, got {shown(function)}") from None
 
 
 def _checked(partitions: Any) -> int:
@@ -126,7 +140,7 @@ class PartitionSupervisor(SupervisorBase):
 
     @classmethod
     @library_call
-    def start_link(cls, child: Any = None, /, *, name: Any = None, **flags: Any) -> Pid:
+    def start_link(cls, child: Any = None, *, name: Any = None, **flags: Any) -> Pid:
         """Starts a supervisor linked to the caller, and returns its pid when all partitions have started.
 
         Args:
@@ -134,8 +148,8 @@ class PartitionSupervisor(SupervisorBase):
             name: a string or a via; there is no default.
             **flags: ``partitions`` (how many; as many as there are processors), ``with_arguments`` (called in the
                 supervisor as ``with_arguments(args, partition)``; returns what that partition's start function is
-                called with), and ``strategy`` (``"one_for_one"``), ``max_restarts`` (3) and ``max_seconds`` (5) as of a
-                Supervisor.
+                called with; one that takes other arguments is refused here), and ``strategy`` (``"one_for_one"``),
+                ``max_restarts`` (3) and ``max_seconds`` (5) as of a Supervisor.
 
         Raises:
             BadType, BadArgument, BadChildSpec: a flag, the name or the child is missing or wrong; nothing has been
@@ -149,7 +163,7 @@ class PartitionSupervisor(SupervisorBase):
 
     @classmethod
     @library_call
-    def start(cls, child: Any = None, /, *, name: Any = None, **flags: Any) -> Pid:
+    def start(cls, child: Any = None, *, name: Any = None, **flags: Any) -> Pid:
         """Starts a supervisor that is not linked; otherwise like ``start_link``."""
         return cls._begin(child, name, flags, linked=False)
 

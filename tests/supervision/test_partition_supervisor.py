@@ -109,6 +109,16 @@ class TestStartLink:
             ({"partitions": 0}, BadArgument, "partitions must be a whole number, at least 1, got 0"),
             ({"partitions": 2.0}, BadType, "partitions must be a whole number, at least 1, got 2.0"),
             ({"with_arguments": 123}, BadType, "with_arguments must be callable, got 123"),
+            (
+                {"with_arguments": lambda args: args},
+                BadType,
+                "with_arguments must take the arguments and the partition",
+            ),
+            (
+                {"with_arguments": lambda a, b, c: a},
+                BadType,
+                "with_arguments must take the arguments and the partition",
+            ),
             ({"auto_shutdown": "any_significant"}, BadType, "unknown option 'auto_shutdown'"),
             ({"partition": 2}, BadType, "did you mean 'partitions'"),
             ({"strategy": "simple"}, BadArgument, "strategy must be"),
@@ -133,6 +143,21 @@ class TestStartLink:
         with pytest.raises(StartError, match="with_arguments returned 5; expected a tuple of arguments"):
             start(with_arguments=lambda args, partition: 5)
         assert process.whereis("pool") is None
+
+    def test_a_function_that_does_not_tell_what_it_takes_is_tried(self, start: Callable[..., Pid]) -> None:
+        class Secretive:
+            __signature__ = "none"
+
+            def __call__(self, args: Any, partition: int) -> Any:
+                return args
+
+        assert process.is_alive(start(with_arguments=Secretive()))
+
+    def test_the_child_may_be_given_by_name(self) -> None:
+        for begin in (PartitionSupervisor.start_link, PartitionSupervisor.start):
+            pid = begin(child=(Agent, dict), name="pool", partitions=2)
+            assert len(pids()) == 2
+            PartitionSupervisor.stop(pid)
 
     def test_its_name_is_taken_once(self, start: Callable[..., Pid]) -> None:
         pid = start()
