@@ -6,7 +6,7 @@ Owns the fields, their defaults and their validation. Starts nothing, and knows 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
@@ -88,14 +88,15 @@ def child_spec(child: Any, /, **overrides: Any) -> ChildSpec:
     Args:
         child: a ``ChildSpec``; a class or module (or other object) with ``child_spec(arg)``, which is called with None;
             or ``(that, arg)``, where it is called with ``arg``.
-        overrides: fields to replace. A shutdown time that was the default follows a new ``type``.
+        overrides: fields to replace. A shutdown time that was the default follows a new ``type``. Where ``start`` and
+            ``args`` are among them, a bare class or module may be one that refuses to be asked without an argument.
 
     Raises:
         BadChildSpec: it is no child, ``child_spec(arg)`` returned something else, or a field is unknown or wrong.
 
     Counterpart: ``Supervisor.child_spec/2``.
     """
-    spec = _spec_of(child)
+    spec = _started_otherwise(child, overrides) if "start" in overrides and "args" in overrides else _spec_of(child)
     if not overrides:
         return spec
     try:
@@ -131,7 +132,7 @@ def check_children(children: Any, *, auto_shutdown: AutoShutdown = "never") -> l
 
     Counterpart: ``supervisor:check_childspecs/2``.
     """
-    if isinstance(children, str) or not isinstance(children, Iterable):
+    if isinstance(children, str | bytes | Mapping) or not isinstance(children, Iterable):
         raise BadChildSpec(f"children must be a list of children, got {shown(children)}")
     specs = [child_spec(child) for child in children]
     seen = set()
@@ -165,6 +166,17 @@ def _spec_of(child: Any) -> ChildSpec:
     if len(child) != 2:
         raise BadChildSpec(_no_child(child))
     return _ask_for_spec(*child)
+
+
+def _started_otherwise(child: Any, overrides: dict[str, Any]) -> ChildSpec:
+    """The spec of a child whose own start is replaced, and so does not matter."""
+    try:
+        return _spec_of(child)
+    except BadChildSpec:
+        if not callable(getattr(child, "child_spec", None)):
+            raise
+        own: dict[str, Any] = {name: getattr(child, name) for name in ("restart", "type") if hasattr(child, name)}
+        return ChildSpec(child, overrides["start"], **own)
 
 
 def _ask_for_spec(owner: Any, arg: Any) -> ChildSpec:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from supervision import PartitionSupervisor, Task
 from supervision.child_spec import (
     CHILD_TYPES,
     ChildSpec,
@@ -183,6 +184,28 @@ class TestChildSpecFunction:
         assert child_spec(Worker, type="supervisor", shutdown=7).shutdown == 7
 
     @pytest.mark.row("SU-29")
+    def test_a_class_that_needs_an_argument_does_not_need_it_where_its_start_is_replaced(self) -> None:
+        made = child_spec(Task, id="job", start=Worker.start_link, args=(1,))
+        assert (made.id, made.start, made.args) == ("job", Worker.start_link, (1,))
+        assert (made.restart, made.type, made.shutdown) == ("temporary", "worker", 5_000)
+        assert child_spec(PartitionSupervisor, start=Worker.start_link, args=()).type == "supervisor"
+
+    @pytest.mark.parametrize(
+        ("child", "overrides"),
+        [
+            (Task, {"start": Worker.start_link}),
+            (Task, {"args": (1,)}),
+            ((Task, 5), {"start": Worker.start_link, "args": ()}),
+            (5, {"start": Worker.start_link, "args": ()}),
+            (Task, {"start": None, "args": ()}),
+        ],
+    )
+    def test_what_is_wrong_in_any_case_is_refused_in_spite_of_overrides(
+        self, child: Any, overrides: dict[str, Any]
+    ) -> None:
+        with pytest.raises(BadChildSpec):
+            child_spec(child, **overrides)
+
     def test_an_override_of_an_unknown_field_is_refused_with_the_nearest_name(self) -> None:
         with pytest.raises(BadChildSpec, match=r"unknown option 'restarts'; did you mean 'restart'"):
             child_spec(spec(), restarts="permanent")
@@ -235,7 +258,7 @@ class TestCheckChildren:
             check_children([Worker, (Worker, 5)])
         assert len(check_children([Worker, child_spec((Worker, 5), id="second")])) == 2
 
-    @pytest.mark.parametrize("children", [Worker, None, "abc", 5])
+    @pytest.mark.parametrize("children", [Worker, None, "abc", b"", 5, {}, {"worker": Worker}])
     def test_what_is_no_list_is_refused(self, children: Any) -> None:
         with pytest.raises(BadChildSpec, match=r"^children must be a list of children, got "):
             check_children(children)
