@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
+from supervision.arguments import options_by_name
 from supervision.calls import Caller
 from supervision.child_spec import ChildSpec, default_child_spec
 from supervision.enter_loop import enter_loop
@@ -141,6 +142,7 @@ class Actor:
         return start_monitor(cls, arg, StartOptions.of(cls, options))
 
     @classmethod
+    @options_by_name
     @library_call
     def enter_loop(cls, state: Any, *, name: Any = None, timeout: Time = None, continue_with: Any = UNSET) -> NoReturn:
         """Make an actor of the calling process, which ``process.spawn`` or one of its kind has started.

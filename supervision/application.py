@@ -67,7 +67,9 @@ def run(
 
     Counterpart: the start of a permanent application.
     """
-    checked = SupervisorFlags.of("supervision.run", children, {"strategy": "one_for_one", **flags})
+    checked = SupervisorFlags.of(
+        "supervision.run", children, {"strategy": "one_for_one", **flags}, ("name", "hurry", "on_signal")
+    )
     others = _checked_signals({} if on_signal is None else on_signal)
     checked_name = None if name is None else names.check_name(name)
     program = _Program(checked, checked_name, boolean("hurry", hurry), others)

@@ -7,8 +7,10 @@ a ``BadType``, a wrong value of the right type a ``BadArgument``. Knows nothing 
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from supervision.errors import BadArgument, BadType
 from supervision.messages import INFINITY
@@ -22,11 +24,14 @@ __all__ = [
     "listed",
     "milliseconds",
     "one_of",
+    "options_by_name",
     "seconds",
     "unknown_options",
 ]
 
 _Choice = TypeVar("_Choice", bound=str)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Of any duration, in its unit. More is no time that anybody means, and the clock's float would no longer tell
 # milliseconds apart.
@@ -158,6 +163,23 @@ def unknown_options(owner: str, given: Iterable[Any], allowed: Iterable[str]) ->
     for option in given:
         if option not in known:
             raise BadType(f"{owner} got an unknown option {option!r}; {_suggestion(str(option), known)}")
+
+
+def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
+    """Make ``function``, whose options are keyword-only, refuse others as ``unknown_options`` does.
+
+    Unlike one with ``**options`` it keeps a signature that a type checker can see.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    known = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+    @functools.wraps(function)
+    def enter(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs:
+            unknown_options(function.__qualname__, kwargs, known)
+        return function(*args, **kwargs)
+
+    return enter
 
 
 def _whole(name: str, value: Any, expected: str, *, minimum: int, infinity: bool) -> int | float:

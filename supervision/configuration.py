@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from supervision.arguments import count
+from supervision.arguments import count, options_by_name
 from supervision.scheduler import scheduler
 from supervision.threads import library_call
 
 __all__ = ["configure"]
 
 
+@options_by_name
 @library_call
 def configure(*, processors: int | None = None, max_threads: int | None = None) -> None:
     """Sets how many processes run at a time and how many threads may block. Takes effect at any time.

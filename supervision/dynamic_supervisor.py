@@ -96,7 +96,7 @@ class DynamicSupervisor(SupervisorBase):
         if cls.init is not DynamicSupervisor.init:
             cls._check_flags(flags)
         elif arg is None:
-            arg, flags = DynamicFlags.of(f"{cls.__name__}.start_link", flags), {}
+            arg, flags = DynamicFlags.of(f"{cls.__name__}.start_link", flags, ("name",)), {}
         else:
             raise BadType(f"{cls.__name__}.start_link takes keywords only, got {arg!r}")
         return cls._launch(arg, name, flags, linked=linked)

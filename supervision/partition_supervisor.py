@@ -44,7 +44,7 @@ class _PartitionFlags:
 
     @classmethod
     def of(cls, owner: str, child: Any, flags: dict[str, Any]) -> _PartitionFlags:
-        arguments.unknown_options(owner, flags, _FLAGS)
+        arguments.unknown_options(owner, flags, ("child", "name", *_FLAGS))
         if child is None:
             raise BadType(f"{owner} needs a child")
         given = {"strategy": "one_for_one", **flags}

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from supervision.arguments import a_callable, boolean, count, listed, one_of
+from supervision.arguments import a_callable, boolean, count, listed, one_of, options_by_name
 from supervision.child_spec import ChildSpec
 from supervision.errors import BadArgument, BadChildSpec, BadType, NotFound
 from supervision.exact_keys import exact
@@ -47,6 +47,7 @@ class Registry:
     """
 
     @staticmethod
+    @options_by_name
     @library_call
     def start_link(
         *,

@@ -91,7 +91,7 @@ class Supervisor(SupervisorBase):
         if name is not None:
             names.check_name(name)
         if cls.init is Supervisor.init:
-            arg, flags = SupervisorFlags.of(f"{cls.__name__}.start_link", arg, flags), {}
+            arg, flags = SupervisorFlags.of(f"{cls.__name__}.start_link", arg, flags, ("name",)), {}
         else:
             cls._check_flags(flags)
         return cls._launch(arg, name, flags, linked=linked)

@@ -207,7 +207,9 @@ class SupervisorBase(Actor):
         """Refuse what the class's own ``init`` does not take, with the nearest name that it does."""
         parameters = list(inspect.signature(cls.init).parameters.values())[2:]
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            unknown_options(f"{cls.__name__}.start_link", flags, [parameter.name for parameter in parameters])
+            unknown_options(
+                f"{cls.__name__}.start_link", flags, ["name", *(parameter.name for parameter in parameters)]
+            )
 
     @staticmethod
     def which_children(sup: Any) -> list[ChildInfo]:

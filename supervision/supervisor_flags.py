@@ -31,20 +31,21 @@ class SupervisorFlags:
     children: tuple[ChildSpec, ...]
 
     @classmethod
-    def of(cls, owner: str, children: Any, flags: dict[str, Any]) -> SupervisorFlags:
+    def of(cls, owner: str, children: Any, flags: dict[str, Any], besides: tuple[str, ...] = ()) -> SupervisorFlags:
         """Check flags and children.
 
         Args:
             owner: who takes the flags, for the text of a refusal.
             children: a list of anything that ``child_spec`` accepts.
             flags: the flags that were given, by name.
+            besides: what the owner takes besides them, which may be what an unknown flag was meant to be.
 
         Raises:
             BadType: a flag is unknown or has the wrong type, or there is no ``strategy``.
             BadArgument: a flag has a wrong value.
             BadChildSpec: the children are none.
         """
-        arguments.unknown_options(owner, flags, _FLAGS)
+        arguments.unknown_options(owner, flags, (*_FLAGS, *besides))
         if "strategy" not in flags:
             raise BadType(f"{owner} needs a strategy: {', '.join(repr(str(name)) for name in STRATEGIES)}")
         auto_shutdown = arguments.one_of("auto_shutdown", flags.get("auto_shutdown", "never"), AUTO_SHUTDOWNS)
@@ -67,14 +68,14 @@ class DynamicFlags:
     extra_arguments: tuple[Any, ...]
 
     @classmethod
-    def of(cls, owner: str, flags: dict[str, Any]) -> DynamicFlags:
-        """Check flags.
+    def of(cls, owner: str, flags: dict[str, Any], besides: tuple[str, ...] = ()) -> DynamicFlags:
+        """Check flags; the arguments are as those of a Supervisor.
 
         Raises:
             BadType: a flag is unknown or has the wrong type.
             BadArgument: a flag has a wrong value.
         """
-        arguments.unknown_options(owner, flags, _DYNAMIC_FLAGS)
+        arguments.unknown_options(owner, flags, (*_DYNAMIC_FLAGS, *besides))
         arguments.one_of("strategy", flags.get("strategy", "one_for_one"), ("one_for_one",))
         extra_arguments = flags.get("extra_arguments", ())
         if not isinstance(extra_arguments, tuple | list):

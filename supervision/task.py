@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from supervision import signals, task_stream
-from supervision.arguments import a_callable, count, listed, milliseconds, one_of
+from supervision.arguments import a_callable, count, listed, milliseconds, one_of, options_by_name
 from supervision.child_spec import ChildSpec, Shutdown, default_child_spec
 from supervision.errors import BadChildSpec, BadType, CallError, CallTimeout, TaskExit
 from supervision.exits import is_reason
@@ -63,6 +63,7 @@ class Task(Generic[T]):
         return f"<Task {self.pid!r} {self.ref!r}>"
 
     @staticmethod
+    @options_by_name
     @library_call
     def start(fn: Callable[..., Any], /, *args: Any) -> Pid:
         """Starts a task that nobody awaits and that is linked to nobody.
@@ -72,6 +73,7 @@ class Task(Generic[T]):
         return start_unlinked(TaskStart(current.record.process, a_callable("fn", fn), args))
 
     @staticmethod
+    @options_by_name
     @library_call
     def start_link(fn: Callable[..., Any], /, *args: Any) -> Pid:
         """Starts a task that nobody awaits, linked to the caller.
@@ -101,6 +103,7 @@ class Task(Generic[T]):
         return ChildSpec(id_, cls.start_link, call, restart=cls.restart)
 
     @staticmethod
+    @options_by_name
     @library_call
     def async_(fn: Callable[..., T], /, *args: Any) -> Task[T]:
         """Starts a task that the caller awaits, linked to the caller.

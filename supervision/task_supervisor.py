@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from supervision import task_stream
-from supervision.arguments import a_callable, unknown_options
+from supervision.arguments import a_callable, options_by_name, unknown_options
 from supervision.child_spec import ChildSpec, Shutdown
 from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.foreign import this_process
@@ -19,7 +19,7 @@ from supervision.restart import Restart
 from supervision.supervisor_base import ask
 from supervision.task import Task, make_task
 from supervision.task_process import TaskStart, start_supervised
-from supervision.task_stream import TaskStream
+from supervision.task_stream import StreamOptions, TaskStream
 from supervision.threads import current, library_call
 
 __all__ = ["TaskSupervisor"]
@@ -45,10 +45,11 @@ class TaskSupervisor(DynamicSupervisor):
     @classmethod
     def _begin(cls, arg: Any, name: Any, flags: dict[str, Any], *, linked: bool) -> Pid:
         if cls.init is DynamicSupervisor.init:
-            unknown_options(f"{cls.__name__}.start_link", flags, _FLAGS)
+            unknown_options(f"{cls.__name__}.start_link", flags, ("name", *_FLAGS))
         return super()._begin(arg, name, flags, linked=linked)
 
     @staticmethod
+    @options_by_name
     @library_call
     def async_(sup: Any, fn: Callable[..., T], /, *args: Any, shutdown: Shutdown = DEFAULT_SHUTDOWN) -> Task[T]:
         """Starts a task under a supervisor that the caller awaits, linked to the caller as well.
@@ -68,6 +69,7 @@ class TaskSupervisor(DynamicSupervisor):
         return make_task(this_process(), a_callable("fn", fn), args, _starter(sup, "temporary", shutdown), linked=True)
 
     @staticmethod
+    @options_by_name
     @library_call
     def async_nolink(sup: Any, fn: Callable[..., T], /, *args: Any, shutdown: Shutdown = DEFAULT_SHUTDOWN) -> Task[T]:
         """Starts a task like ``async_`` that is not linked to the caller: if it fails, the caller only hears of it.
@@ -77,6 +79,7 @@ class TaskSupervisor(DynamicSupervisor):
         return make_task(this_process(), a_callable("fn", fn), args, _starter(sup, "temporary", shutdown), linked=False)
 
     @staticmethod
+    @options_by_name
     @library_call
     def start_child(
         sup: Any,
@@ -129,8 +132,9 @@ class TaskSupervisor(DynamicSupervisor):
 
         Counterpart: ``Task.Supervisor.async_stream/4`` and ``/6``.
         """
-        start = _starter(sup, "temporary", shutdown)
-        return task_stream.stream("TaskSupervisor.async_stream", (iterable, fn, args), options, start, linked=True)
+        name = "TaskSupervisor.async_stream"
+        start = _starter_of_stream(name, sup, shutdown, options)
+        return task_stream.stream(name, (iterable, fn, args), options, start, linked=True)
 
     @staticmethod
     def async_stream_nolink(
@@ -146,9 +150,14 @@ class TaskSupervisor(DynamicSupervisor):
 
         Counterpart: ``Task.Supervisor.async_stream_nolink/4`` and ``/6``.
         """
-        start = _starter(sup, "temporary", shutdown)
         name = "TaskSupervisor.async_stream_nolink"
+        start = _starter_of_stream(name, sup, shutdown, options)
         return task_stream.stream(name, (iterable, fn, args), options, start, linked=False)
+
+
+def _starter_of_stream(name: str, sup: Any, shutdown: Shutdown, options: dict[str, Any]) -> Callable[[TaskStart], Pid]:
+    unknown_options(name, options, ("shutdown", *StreamOptions.__slots__))  # the stream itself knows of no ``shutdown``
+    return _starter(sup, "temporary", shutdown)
 
 
 def _starter(sup: Any, restart: Restart, shutdown: Shutdown) -> Callable[[TaskStart], Pid]:

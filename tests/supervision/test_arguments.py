@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervision import arguments
+from supervision import (
+    Actor,
+    Agent,
+    DynamicSupervisor,
+    PartitionSupervisor,
+    Registry,
+    Supervisor,
+    Task,
+    TaskSupervisor,
+    arguments,
+    configure,
+    run,
+)
 from supervision.errors import BadArgument, BadType
 from supervision.messages import INFINITY
 
@@ -174,6 +188,46 @@ class TestUnknownOptions:
         with pytest.raises(BadType, match=r"unknown option 'zzz'; it takes none$"):
             arguments.unknown_options("start_link", ["zzz"], [])
 
+    @pytest.mark.parametrize(
+        ("use", "text"),
+        [
+            (lambda: Registry.start_link(name="r", kyes="unique"), "Registry.start_link .* did you mean 'keys'"),  # type: ignore[call-arg]
+            (lambda: Task.async_(int, shutdown=1), "Task.async_ .* it takes none"),
+            (lambda: Task.start(int, shutdown=1), "Task.start .* it takes none"),
+            (lambda: Task.start_link(int, shutdown=1), "Task.start_link .* it takes none"),
+            (lambda: TaskSupervisor.async_("sup", int, shutdwn=1), "TaskSupervisor.async_ .* did you mean 'shutdown'"),
+            (lambda: TaskSupervisor.async_nolink("sup", int, shutdwn=1), "did you mean 'shutdown'"),
+            (lambda: TaskSupervisor.start_child("sup", int, restrat="permanent"), "did you mean 'restart'"),
+            (lambda: TaskSupervisor.async_stream("sup", [], int, shutdwn=1), "did you mean 'shutdown'"),
+            (lambda: TaskSupervisor.async_stream_nolink("sup", [], int, order=True), "did you mean 'ordered'"),
+            (lambda: TaskSupervisor.start_link(nmae="x"), "TaskSupervisor.start_link .* did you mean 'name'"),
+            (lambda: Supervisor.start_link([], strategy="one_for_one", nmae="x"), "did you mean 'name'"),
+            (lambda: DynamicSupervisor.start_link(nmae="x"), "did you mean 'name'"),
+            (lambda: PartitionSupervisor.start_link(Task, name="x", partition=1), "did you mean 'partitions'"),
+            (lambda: PartitionSupervisor.start_link(name="x", chidl=Task), "did you mean 'child'"),
+            (lambda: run([], huryr=True), "supervision.run .* did you mean 'hurry'"),
+            (lambda: Agent.start_link(dict, nmae="x"), "did you mean 'name'"),
+            (lambda: Actor.enter_loop(None, nmae="x"), "Actor.enter_loop .* did you mean 'name'"),
+            (lambda: configure(processor=1), "configure .* did you mean 'processors'"),
+        ],
+    )
+    def test_whatever_starts_something_refuses_them(self, use: Callable[[], object], text: str) -> None:
+        with pytest.raises(BadType, match=f"^{text}" if " .* " in text else text):
+            use()
+
     def test_an_option_whose_name_is_no_string_is_refused(self) -> None:
         with pytest.raises(BadType, match=r"unknown option 7; it takes ip$"):
             arguments.unknown_options("start_link", {7: "x"}, ["ip"])
+
+
+class TestOptionsByName:
+    def test_what_is_taken_is_passed_on_and_the_rest_refused(self) -> None:
+        @arguments.options_by_name
+        def begin(first: int, *rest: int, port: int = 0) -> tuple[Any, ...]:
+            return first, rest, port
+
+        assert begin(1) == (1, (), 0)
+        assert begin(1, 2, port=3) == (1, (2,), 3)
+        assert list(inspect.signature(begin).parameters) == ["first", "rest", "port"]
+        with pytest.raises(BadType, match=r"begin got an unknown option 'prot'; did you mean 'port'\?$"):
+            begin(1, prot=3)  # type: ignore[call-arg]
