@@ -75,9 +75,7 @@ class Server:
         try:
             for _ in _SLICE:
                 if process.system and self.started:
-                    # ``handle_continue`` comes before all else, also before what comes ahead of the mail.
-                    continues = mailbox and type(mailbox[0]) is Continuation
-                    message = (mailbox if continues else process.system).popleft()
+                    message = (mailbox if _is_owed(process) else process.system).popleft()
                 elif mailbox and not process.suspended:
                     message = mailbox.popleft()
                 else:
@@ -383,6 +381,14 @@ class Server:
         timer, self.timer = self.timer, None
         if timer is not None:
             cancel(self.process, timer)
+
+
+def _is_owed(process: Process) -> bool:
+    """Whether the first of the mail is what a result has asked for before all else, also before what ``sys`` asks."""
+    if process.suspended or not process.mailbox:
+        return False
+    kind = type(process.mailbox[0])
+    return kind is Continuation or kind is TimeoutCheck
 
 
 # Messages of the runtime itself. Unlike a user's they do not end the wait of a callback's timeout.

@@ -31,6 +31,7 @@ from supervision import (
     ServerExit,
     Status,
     Supervisor,
+    Timeout,
     call,
     cast,
     process,
@@ -143,6 +144,21 @@ class TestAll:
         assert sys.get_state("slow") == ["started"]
         starter.join()
         stop("slow")
+
+    def test_they_wait_for_a_timeout_of_no_time(self) -> None:
+        entered = threading.Event()
+
+        class Timed(Recorder):
+            def handle_cast(self, message: Any, state: Any) -> NoReply:
+                entered.set()
+                until(lambda: bool(process.self()._process.system))
+                return NoReply(state, Timeout(0, "now"))
+
+        pid = Timed.start([])
+        cast(pid, "asked meanwhile")
+        assert entered.wait(5)
+        assert sys.get_state(pid) == ["now"]
+        stop(pid)
 
     @pytest.mark.row("GS-32")
     @pytest.mark.parametrize("first", [sys.get_state, sys.suspend])
