@@ -22,7 +22,6 @@ from supervision.process_table import Pid, Process
 from supervision.scheduler import deliver, notify
 from supervision.signals import unwatch, watch
 from supervision.threads import ThreadRecord, current, library_call
-from supervision.trampoline import FunctionBody
 from supervision.waits import Wait, deadline_after, wait_for
 
 __all__ = [
@@ -218,7 +217,7 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
         NoProcess: there is no such process.
         CallTimeout: it has not ended in time.
         ServerExit: it ended for another reason.
-        CallError: it is the caller itself, or no actor: a function that was spawned has no loop to obey.
+        CallError: it is the caller itself, or a foreign thread. A function that was spawned obeys once it has a loop.
 
     Counterpart: ``gen_server:stop/3``.
     """
@@ -228,8 +227,8 @@ def stop(dest: Any, reason: Any = "normal", timeout: float = INFINITY) -> None:
     if target is me:
         raise CallError(f"a process cannot stop itself, return Stop(reason, state) instead: {dest!r}")
     body = target.body  # before the look at ``dead``: a process loses it after that has been set
-    if not target.dead and (body is None or isinstance(body, FunctionBody)):
-        raise CallError(f"{dest!r} is not an actor; process.exit ends any process")
+    if body is None and not target.dead:
+        raise CallError(f"{dest!r} is a foreign thread, which has no loop to obey")
     question = Call(current.record, me, reason)
     value = ask(dest, target, question, timeout, _stop_in_place if timeout == INFINITY else _post_stop)
     if value is None:

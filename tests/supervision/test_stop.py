@@ -20,7 +20,6 @@ from supervision import (
     ReceiveTimeout,
     Reply,
     ServerExit,
-    Task,
     call,
     calls,
     cast,
@@ -103,18 +102,25 @@ class TestStop:
         assert received == ["behind it"]
         assert not process.is_alive(server)
 
-    def test_what_is_no_actor_is_told_apart_and_hears_nothing_of_it(self) -> None:
-        for pid in (process.spawn(process.receive), Task.async_(process.receive).pid):
-            assert pid is not None
-            with pytest.raises(CallError, match="is not an actor"):
-                stop(pid)
-            assert not pid._process.mailbox
-            process.unlink(pid)
-            process.exit(pid, "kill")
-            with pytest.raises(NoProcess):
-                stop(pid)
+    def test_a_function_obeys_once_it_enters_a_loop(self) -> None:
+        entered, received = threading.Event(), []
 
-    def test_a_thread_that_was_adopted_is_no_actor_either(self) -> None:
+        def run() -> None:
+            entered.set()
+            received.append(process.receive(lambda message: message == "now"))
+            Echo.enter_loop(None)
+
+        pid = process.spawn(run)
+        assert entered.wait(5)
+        _, ref = process.spawn_monitor(stop, pid)
+        until(lambda: pid._process.mailbox or pid._process.skipped)
+        send(pid, "now")
+        down = process.receive(Down, timeout=DEADLINE)
+        assert (down.ref, down.reason) == (ref, "normal")
+        assert received == ["now"]
+        assert not process.is_alive(pid)
+
+    def test_a_foreign_thread_has_no_loop_to_obey(self) -> None:
         me = process.self()
         _, ref = process.spawn_monitor(stop, me)
         down = process.receive(timeout=DEADLINE)
