@@ -216,9 +216,15 @@ def alarm_interrupts() -> Iterator[None]:
 
 
 def alarmed(function: Callable[..., Any], *args: Any) -> Any:
-    """Call ``function``; the alarm goes off in a moment, and if that is too soon, at least in here."""
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
-    return function(*args)
+    """Call ``function``; the alarm goes off in a moment, and if that is too soon, at least in here.
+
+    It goes off again and again: Python misses one that comes in the very moment in which a thread falls asleep.
+    """
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 1)
+    try:
+        return function(*args)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @pytest.mark.usefixtures("alarm_interrupts")
