@@ -355,6 +355,13 @@ class TestEnd:
         assert tasks_of(process.self()) == []
         assert next(loop, "over") == "over"
 
+    def test_it_may_be_closed_after_its_loops_are_gone(self, stream: Stream) -> None:
+        results = stream(["first", "idle"], idle_if, max_concurrency=2)
+        for _ in results:
+            break
+        results.close()
+        assert list(results) == []
+
     def test_a_run_that_is_closed_has_ended_its_tasks(self, stream: Stream) -> None:
         me = process.self()
 

@@ -235,6 +235,9 @@ class TestRegister:
         info = process.info(doer)
         assert info is not None
         assert info.links == ()
+        do(doer, lambda: Registry.register(registry, "another"))
+        do(doer, attempt)
+        assert Registry.keys(registry, doer) == ["another"]
 
     @pytest.mark.parametrize("key", [[], {"a": 1}, ("a", [])])
     def test_what_cannot_be_hashed_is_no_key(self, registry: str, key: Any) -> None:
