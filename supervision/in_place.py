@@ -73,12 +73,8 @@ def may_run_in_place(record: ThreadRecord) -> bool:
 
 
 def _runs_an_event_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")  # where nobody has imported it there is none
-    return asyncio is not None and getattr(asyncio, "_get_running_loop", _no_loop)() is not None
-
-
-def _no_loop() -> None:
-    """It is only half imported yet."""
+    asyncio = sys.modules.get("_asyncio")  # what knows the running one; where nobody has imported asyncio there is none
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _has_room() -> bool:

@@ -9,7 +9,7 @@ import os
 import select
 from typing import Any, Final
 
-from supervision.poller import ENDED, EVENTS_AT_ONCE, READABLE, WRITABLE, Ready, Source
+from supervision.poller import ENDED, EVENTS_AT_ONCE, READABLE, WRITABLE, Ready, Source, drop
 
 __all__ = ["KqueuePoller"]
 
@@ -39,20 +39,14 @@ class KqueuePoller:
 
     def remove(self, source: Source) -> None:
         """Forget a descriptor, before it is closed."""
-        if self._drop(source):
+        if drop(self.sources, source):
             self._change(source.fd, _select.KQ_FILTER_READ, _select.KQ_EV_DELETE)
             if source.watches_writing:
                 self._change(source.fd, _select.KQ_FILTER_WRITE, _select.KQ_EV_DELETE)
 
     def closing(self, source: Source) -> None:
         """Forget a descriptor that is closed next, by which the system stops watching it."""
-        self._drop(source)
-
-    def _drop(self, source: Source) -> bool:
-        if self.sources.get(source.fd) is not source:  # it has been closed, and its number is another's by now
-            return False
-        del self.sources[source.fd]
-        return True
+        drop(self.sources, source)
 
     def wait(self, timeout: float | None) -> Ready:
         """Return what is ready, after at most ``timeout`` seconds; None waits until woken."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from supervision.process_table import Process
     from supervision.waits import Wait
 
-__all__ = ["Poller", "Ready", "Source", "dispatch", "new_poller"]
+__all__ = ["Poller", "Ready", "Source", "dispatch", "drop", "new_poller"]
 
 # What is ready, as bits: epoll's own, so that the path of every message translates nothing.
 READABLE: Final = 0x0001  # EPOLLIN
@@ -99,6 +99,14 @@ class Poller(Protocol):
         """Release the descriptors of the poller itself."""
 
 
+def drop(sources: dict[int, Source], source: Source) -> bool:
+    """Take ``source`` out; False if it is not there: it may have been closed, and its number is another's by now."""
+    if sources.get(source.fd) is not source:
+        return False
+    del sources[source.fd]
+    return True
+
+
 class EpollPoller:
     """Linux. The wake-up is an eventfd, edge-triggered too, which is why nobody needs to drain it."""
 
@@ -121,18 +129,12 @@ class EpollPoller:
 
     def remove(self, source: Source) -> None:
         """Forget a descriptor, before it is closed."""
-        if self._drop(source):
+        if drop(self.sources, source):
             self.epoll.unregister(source.fd)
 
     def closing(self, source: Source) -> None:
         """Forget a descriptor that is closed next, by which the system stops watching it."""
-        self._drop(source)
-
-    def _drop(self, source: Source) -> bool:
-        if self.sources.get(source.fd) is not source:  # it has been closed, and its number is another's by now
-            return False
-        del self.sources[source.fd]
-        return True
+        drop(self.sources, source)
 
     def wait(self, timeout: float | None) -> Ready:
         """Return what is ready, after at most ``timeout`` seconds; None waits until woken."""
